@@ -1,0 +1,36 @@
+"""Every Redis key, spelled once. The braces hold the hash slot: a run is one slot, a queue another."""
+
+from __future__ import annotations
+
+PREFIX = "pf"
+FLOWS_QUEUE = "flows"
+
+
+def execution_head(execution_id: str) -> str:
+    """HASH: status seq epoch owner sig digest deadline first opens ... of a run."""
+    return f"{PREFIX}:{{{execution_id}}}"
+
+
+def execution_steps(execution_id: str) -> str:
+    """HASH: step path -> StepRecord."""
+    return f"{PREFIX}:{{{execution_id}}}:s"
+
+
+def execution_events(execution_id: str) -> str:
+    """STREAM with ids `<sequence>-0`; also the sharded channel on which a new sequence is announced."""
+    return f"{PREFIX}:{{{execution_id}}}:e"
+
+
+def queue(name: str) -> str:
+    """The prefix of all keys of a queue; the functions of queue.lua append to it."""
+    return f"{PREFIX}:{{{name}}}:"
+
+
+def replies(name: str, process: str) -> str:
+    """STREAM: results of the calls that one server process put on a queue."""
+    return f"{queue(name)}R:{process}"
+
+
+def open_runs() -> str:
+    """ZSET execution id -> created ms: runs that have not ended, beside the queue `flows`."""
+    return f"{queue(FLOWS_QUEUE)}open"

@@ -1,0 +1,48 @@
+"""What a server or worker process reads from its environment, once, in `main`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PREFIX = "PROMPTFLOW_"
+
+
+class Settings(BaseModel):
+    """Each field is the environment variable PROMPTFLOW_<FIELD>, upper case."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="`redis://`, `rediss://` or `unix://`")
+    data_dir: Path = Field(Path(".promptflow"), description="files, bundles, logs and the embedded Redis")
+    models_dir: Path | None = Field(None, description="extra folder of models; the shipped ones are always there")
+    cache_dir: Path = Field(Path("~/.cache/promptflow"), description="downloaded weights, by hash")
+    executors: tuple[str, ...] = Field((), description="extra executors, `module:Class`, comma-separated")
+    offline: bool = Field(False, description="never fetch weights")
+    max_file_bytes: int = Field(32 << 20, gt=0, description="largest file that a request may carry")
+    intra_op_threads: int = Field(1, gt=0, description="threads inside one model run")
+    log_level: str = "INFO"
+
+    @property
+    def files_dir(self) -> Path:
+        """The file store that server and workers share."""
+        return self.data_dir / "files"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Read PROMPTFLOW_*; variables that are no setting are left alone.
+
+        Raises:
+            pydantic.ValidationError: a value does not fit.
+        """
+        values: dict[str, object] = {}
+        for name in cls.model_fields:
+            text = environment.get(PREFIX + name.upper())
+            if text is not None:
+                values[name] = tuple(filter(None, text.split(","))) if name == "executors" else text
+        settings = cls.model_validate(values)
+        return settings.model_copy(
+            update={"cache_dir": settings.cache_dir.expanduser(), "data_dir": settings.data_dir.resolve()}
+        )

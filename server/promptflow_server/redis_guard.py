@@ -1,0 +1,108 @@
+"""The parent of the embedded Redis: starts it, starts it again after a crash, stops it when no user is left.
+
+A program of its own (`python -I -S redis_guard.py DIRECTORY BINARY < configuration`) that imports little, since it
+lives as long as the server. It returns at once and leaves a detached process behind; status 75 means that another
+guard already serves this directory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import signal
+import sys
+import time
+from types import FrameType
+from typing import NoReturn
+
+_ALREADY_GUARDED = 75
+_PR_SET_PDEATHSIG = 1
+_FIRST_DELAY_S, _MAX_DELAY_S, _STEADY_S = 0.05, 2.0, 5.0
+
+
+class _ServerEndedError(Exception):
+    """Breaks the wait for the users' lock."""
+
+
+def main(directory: str, binary: str, configuration: bytes) -> NoReturn:
+    """Guard the server of `directory` until its last user has gone."""
+    os.chdir(directory)
+    guard_lock = os.open("guard.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(guard_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os._exit(_ALREADY_GUARDED)
+    if os.fork() != 0:
+        os._exit(0)
+    _serve(binary, configuration)
+
+
+def _serve(binary: str, configuration: bytes) -> NoReturn:
+    users_lock = os.open("users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    delay_s = _FIRST_DELAY_S
+    while True:
+        began = time.monotonic()
+        server = _spawn(binary, configuration)
+        signal.signal(signal.SIGTERM, lambda *_, pid=server: _stop(pid))  # type: ignore[misc]
+        try:
+            signal.signal(signal.SIGCHLD, _server_ended)
+            if os.waitpid(server, os.WNOHANG)[0] == 0:
+                fcntl.flock(users_lock, fcntl.LOCK_EX)
+                _stop(server)
+        except (_ServerEndedError, ChildProcessError):
+            pass
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        _reap(server)
+        delay_s = _FIRST_DELAY_S if time.monotonic() - began > _STEADY_S else min(_MAX_DELAY_S, delay_s * 2)
+        time.sleep(delay_s)
+
+
+def _spawn(binary: str, configuration: bytes) -> int:
+    # The configuration is far smaller than a pipe's buffer, so it can be written before anyone reads.
+    reader, writer = os.pipe()
+    os.write(writer, configuration)
+    os.close(writer)
+    guard = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        _become_server(binary, reader, guard)
+    os.close(reader)
+    return pid
+
+
+def _become_server(binary: str, configuration: int, guard: int) -> NoReturn:
+    try:
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        # The guard may have ended before the line above took hold.
+        if os.getppid() == guard:
+            os.dup2(configuration, 0)
+            os.execv(binary, [binary, "-"])  # noqa: S606
+    finally:
+        os._exit(127)
+
+
+def _server_ended(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise _ServerEndedError
+
+
+def _stop(server: int) -> NoReturn:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        os.kill(server, signal.SIGTERM)
+    except ProcessLookupError:
+        pass
+    _reap(server)
+    os._exit(0)
+
+
+def _reap(server: int) -> None:
+    try:
+        os.waitpid(server, 0)
+    except ChildProcessError:
+        pass
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.stdin.buffer.read())

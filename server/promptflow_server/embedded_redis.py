@@ -95,12 +95,23 @@ class EmbeddedRedis:
         else:
             address = ("127.0.0.1", self._fallback_port())
             url = f"redis://:{password}@127.0.0.1:{address[1]}/0"
-        if _answer_to_ping(address, password) != "PONG":
-            self._launch(_configuration(self._directory, address, password))
-            self._await_ready(address, password)
+        self._ensure_running(address, password)
         return url
 
-    def _launch(self, configuration: str) -> None:
+    def _ensure_running(self, address: str | tuple[str, int], password: str) -> None:
+        began = time.monotonic()
+        is_guarded = False
+        while (answer := _answer_to_ping(address, password)) != "PONG":
+            is_loading = answer.startswith("LOADING")
+            if not is_loading and not is_guarded:
+                is_guarded = self._launch(_configuration(self._directory, address, password))
+            limit_s = LOADING_TIMEOUT_S if is_loading else START_TIMEOUT_S
+            if time.monotonic() - began > limit_s:
+                raise self._unavailable(f"it does not answer after {limit_s:.0f} s ({answer})")
+            time.sleep(_POLL_S if is_guarded else 10 * _POLL_S)
+
+    def _launch(self, configuration: str) -> bool:
+        """Start a guard; False where another one, or the server that it left, still holds the directory."""
         # The guard detaches itself before this returns, so it is nobody's child here.
         command = [sys.executable, "-I", "-S", str(_GUARD), str(self._directory), str(_server_binary())]
         done = subprocess.run(  # noqa: S603
@@ -114,14 +125,7 @@ class EmbeddedRedis:
         )
         if done.returncode not in (0, _ALREADY_GUARDED):
             raise self._unavailable(f"its guard ended with status {done.returncode}")
-
-    def _await_ready(self, address: str | tuple[str, int], password: str) -> None:
-        began = time.monotonic()
-        while (answer := _answer_to_ping(address, password)) != "PONG":
-            limit = LOADING_TIMEOUT_S if answer.startswith("LOADING") else START_TIMEOUT_S
-            if time.monotonic() - began > limit:
-                raise self._unavailable(f"it does not answer after {limit:.0f} s ({answer})")
-            time.sleep(_POLL_S)
+        return done.returncode == 0
 
     def _await_guard_gone(self) -> None:
         lock = _open_lock(self._directory / "guard.lock")

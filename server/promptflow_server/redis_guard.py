@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -33,6 +34,8 @@ def main(directory: str, binary: str, configuration: bytes) -> NoReturn:
         fcntl.flock(guard_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os._exit(_ALREADY_GUARDED)
+    # The server keeps the lock too: after the death of a guard nobody starts a second one beside it.
+    os.set_inheritable(guard_lock, True)
     if os.fork() != 0:
         os._exit(0)
     _serve(binary, configuration)
@@ -44,7 +47,7 @@ def _serve(binary: str, configuration: bytes) -> NoReturn:
     while True:
         began = time.monotonic()
         server = _spawn(binary, configuration)
-        signal.signal(signal.SIGTERM, lambda *_, pid=server: _stop(pid))  # type: ignore[misc]
+        signal.signal(signal.SIGTERM, lambda *_, pid=server: _stop(pid))
         try:
             signal.signal(signal.SIGCHLD, _server_ended)
             if os.waitpid(server, os.WNOHANG)[0] == 0:
@@ -89,19 +92,15 @@ def _server_ended(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 def _stop(server: int) -> NoReturn:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    try:
+    with suppress(ProcessLookupError):
         os.kill(server, signal.SIGTERM)
-    except ProcessLookupError:
-        pass
     _reap(server)
     os._exit(0)
 
 
 def _reap(server: int) -> None:
-    try:
+    with suppress(ChildProcessError):
         os.waitpid(server, 0)
-    except ChildProcessError:
-        pass
 
 
 if __name__ == "__main__":

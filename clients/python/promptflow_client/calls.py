@@ -1,0 +1,130 @@
+"""The calls of one flow, typed: what a flow client and a handle share."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
+
+from google.protobuf.json_format import MessageToDict
+
+from promptflow_client.connection import Connection, MessageT
+from promptflow_client.contract import Contract
+from promptflow_client.encoding import encode_inputs
+from promptflow_client.events import Event
+from promptflow_client.executions import ComponentHealth, Execution, FlowInfo, Health
+from promptflow_client.following import Cursor, follow
+from promptflow_client.retry import Attempts
+
+ResultT = TypeVar("ResultT")
+StepsT = TypeVar("StepsT")
+OutputT = TypeVar("OutputT")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a run is started.
+
+    The same `request_id` with the same inputs never starts a second run: give one where the caller itself may be
+    restarted; without, the client makes one per call. `run_timeout` bounds the run from its acceptance, and may only
+    shorten what the flow allows.
+    """
+
+    request_id: str | None = None
+    priority: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    run_timeout: timedelta | None = None
+
+
+class FlowCalls(Generic[ResultT, StepsT, OutputT]):
+    """The rpcs of one flow over one connection. Deadlines are in seconds; None sets none where a run is awaited."""
+
+    def __init__(self, connection: Connection, contract: Contract[ResultT, StepsT, OutputT]) -> None:
+        self._connection = connection
+        self._contract = contract
+
+    async def request(self, inputs: Mapping[str, Any], options: Options | None) -> MessageT:
+        """An ExecuteRequest that may be sent more than once.
+
+        Raises:
+            InvalidArgumentError: inputs do not fit their types.
+            OSError: a file cannot be read.
+        """
+        options = options or Options()
+        message = self._contract.methods["Execute"].request()
+        await encode_inputs(inputs, message)
+        message.options.request_id = options.request_id or uuid.uuid4().hex
+        message.options.labels.update(options.labels)
+        if options.priority is not None:
+            message.options.priority = options.priority
+        if options.run_timeout is not None:
+            message.options.timeout.FromTimedelta(options.run_timeout)
+        return message
+
+    async def start(self, request: MessageT, timeout: float | None) -> str:
+        """Start the run and give its id, as soon as it is recorded."""
+        modes = request.DESCRIPTOR.fields_by_name["execution_mode"].enum_type.values_by_name
+        request.execution_mode = modes["ASYNC"].number
+        execution = await self._connection.call(self._contract.methods["Execute"], request, timeout)
+        execution_id: str = execution.execution_id
+        return execution_id
+
+    async def events(
+        self, cursor: Cursor, timeout: float | None, request: MessageT = None
+    ) -> AsyncGenerator[Event[Execution[ResultT, StepsT], OutputT], None]:
+        """Follow a run, after starting it by `request` where the cursor names none."""
+        async with aclosing(self._follow(cursor, timeout, request)) as messages:
+            async for message in messages:
+                event = self._contract.event(message)
+                if event is not None:
+                    yield event
+
+    async def result(self, cursor: Cursor, timeout: float | None, request: MessageT = None) -> ResultT:
+        """Follow a run to its end.
+
+        Raises:
+            PromptFlowError: the run failed or was cancelled, or its end cannot be learnt.
+        """
+        async with aclosing(self._follow(cursor, timeout, request)) as messages:
+            async for message in messages:
+                if message.WhichOneof("event") == "done":
+                    return self._contract.result(message.done)
+        raise AssertionError("a followed run ends with `done` or with an error")
+
+    async def status(self, execution_id: str, timeout: float | None) -> Execution[ResultT, StepsT]:
+        """The run as it stands."""
+        return self._contract.execution(await self._call("GetStatus", timeout, execution_id=execution_id))
+
+    async def cancel(self, execution_id: str, timeout: float | None) -> Execution[ResultT, StepsT]:
+        """Ask the run to end; the run as it stands then."""
+        return self._contract.execution(await self._call("Cancel", timeout, execution_id=execution_id))
+
+    async def info(self, timeout: float | None) -> FlowInfo:
+        """What the server says of the flow."""
+        answer = await self._call("GetInfo", timeout)
+        definition = MessageToDict(answer.definition)
+        return FlowInfo(answer.flow, answer.version, answer.description, answer.bundle_digest, definition)
+
+    async def health(self, timeout: float | None) -> Health:
+        """Whether everything that the flow needs answers."""
+        answer = await self._call("CheckHealth", timeout)
+        parts = [ComponentHealth(part.name, part.serving, part.message) for part in answer.components]
+        return Health(answer.serving, tuple(parts))
+
+    async def _call(self, name: str, timeout: float | None, **fields: Any) -> MessageT:
+        method = self._contract.methods[name]
+        return await self._connection.call(method, method.request(**fields), timeout)
+
+    def _follow(self, cursor: Cursor, timeout: float | None, request: MessageT) -> AsyncGenerator[MessageT, None]:
+        methods = self._contract.methods
+
+        def open_at(place: Cursor, timeout_s: float | None) -> AsyncGenerator[MessageT, None]:
+            if not place.execution_id:
+                return self._connection.messages(methods["ExecuteStream"], request, timeout_s)
+            watch = methods["Watch"].request(execution_id=place.execution_id, after_sequence=place.sequence)
+            return self._connection.messages(methods["Watch"], watch, timeout_s)
+
+        return follow(open_at, cursor, Attempts(self._connection.policy, self._connection.clock, timeout))

@@ -1,0 +1,190 @@
+"""What the messages of one flow mean: its methods, and its executions and events as Python values."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from google.protobuf.descriptor import FileDescriptor
+
+from promptflow_client import events
+from promptflow_client.connection import MessageT, Method
+from promptflow_client.decoding import Decoder, decode_duration, decode_time
+from promptflow_client.encoding import wire_name
+from promptflow_client.errors import PromptFlowError, error_of_status
+from promptflow_client.executions import (
+    Execution,
+    ExecutionMetadata,
+    ExecutionStatus,
+    ForEachStep,
+    Item,
+    Progress,
+    Step,
+    StepState,
+    StepStatus,
+)
+
+ResultT = TypeVar("ResultT")
+StepsT = TypeVar("StepsT")
+OutputT = TypeVar("OutputT")
+
+
+class Contract(Generic[ResultT, StepsT, OutputT]):
+    """One flow's service, as the generated descriptor has it, and the dataclasses that stand for its messages.
+
+    Each field of `steps` is a `Step` or a `ForEachStep` of that step's output class.
+    """
+
+    def __init__(self, file: FileDescriptor, result: type[ResultT], steps: type[StepsT]) -> None:
+        (service,) = file.services_by_name.values()
+        self.methods: Mapping[str, Method] = {method.name: Method.of(method) for method in service.methods}
+        self._result = result
+        self._steps = steps
+        self._decoder = Decoder()
+        hints = typing.get_type_hints(steps)
+        self._step_fields = [
+            (field.name, typing.get_origin(hints[field.name]), typing.get_args(hints[field.name])[0])
+            for field in dataclasses.fields(typing.cast("Any", steps))
+        ]
+
+    def execution(self, message: MessageT) -> Execution[ResultT, StepsT]:
+        """Read an `Execution`."""
+        result = self._decoder.decode(message.result, self._result) if message.HasField("result") else None
+        return Execution(
+            execution_id=message.execution_id,
+            status=_named(message, "status", ExecutionStatus),
+            progress=_progress(message.progress),
+            result=result,
+            steps=self._steps(**{name: self._step(message.steps, name, *how) for name, *how in self._step_fields}),
+            error=self.error(message),
+            metadata=_metadata(message.metadata),
+        )
+
+    def result(self, execution: MessageT) -> ResultT:
+        """The result of an `Execution` that has ended.
+
+        Raises:
+            PromptFlowError: it ended otherwise than COMPLETED.
+        """
+        error = self.error(execution)
+        if error is not None:
+            raise error
+        return self._decoder.decode(execution.result, self._result)
+
+    def error(self, execution: MessageT) -> PromptFlowError | None:
+        """Why an `Execution` did not complete; it names the run, so that the run can be found again."""
+        if execution.HasField("error"):
+            error = error_of_status(execution.error)
+        elif _named(execution, "status", ExecutionStatus) in (ExecutionStatus.FAILED, ExecutionStatus.CANCELLED):
+            error = PromptFlowError("the run failed and the server does not say why")
+        else:
+            return None
+        error.metadata.setdefault("execution_id", execution.execution_id)
+        return error
+
+    def event(self, message: MessageT) -> events.Event[Execution[ResultT, StepsT], OutputT] | None:
+        """Read an `Event`; None for a heartbeat and for kinds that this release does not know."""
+        kind = message.WhichOneof("event")
+        if kind is None or kind == "heartbeat":
+            return None
+        content = getattr(message, kind)
+        common: dict[str, Any] = {
+            "execution_id": message.execution_id,
+            "sequence": message.sequence,
+            "time": _time(message, "time"),
+            "progress": _progress(message.progress),
+        }
+        if kind in _OF_RUN:
+            of_run: events.Event[Execution[ResultT, StepsT], OutputT]
+            of_run = _OF_RUN[kind](**common, execution=self.execution(content))
+            return of_run
+        if kind not in _OF_STEP:
+            return None
+        cls, names = _OF_STEP[kind]
+        common |= {name: self._detail(content, name) for name in names}
+        item = content.item if content.HasField("item") else None
+        of_step: events.Event[Execution[ResultT, StepsT], OutputT] = cls(**common, step=content.step, item=item)
+        return of_step
+
+    def _detail(self, content: MessageT, name: str) -> Any:
+        match name:
+            case "output":
+                return self._step_value(content.output)
+            case "error":
+                return error_of_status(content.error)
+            case "delay":
+                return decode_duration(content.delay)
+            case _:
+                return getattr(content, name)
+
+    def _step_value(self, value: MessageT) -> Any:
+        arm = value.WhichOneof("of_step")
+        for name, _, output in self._step_fields:
+            if arm is not None and wire_name(name, value.DESCRIPTOR.fields_by_name) == arm:
+                return self._decoder.decode(getattr(value, arm), output)
+        return None
+
+    def _step(self, steps: MessageT, attribute: str, kind: Any, output: type[Any]) -> Step[Any] | ForEachStep[Any]:
+        step = getattr(steps, wire_name(attribute, steps.DESCRIPTOR.fields_by_name))
+        state = _state(step)
+        if kind is ForEachStep:
+            return ForEachStep(state, tuple(Item(item.index, *self._outcome(item, output)) for item in step.items))
+        return Step(*self._outcome(step, output))
+
+    def _outcome(self, step: MessageT, output: type[OutputT]) -> tuple[StepState, OutputT | None]:
+        return _state(step), self._decoder.decode(step.output, output) if step.HasField("output") else None
+
+
+_OF_RUN: Mapping[str, Any] = {"accepted": events.Accepted, "started": events.Started, "done": events.Done}
+_OF_STEP: Mapping[str, tuple[Any, tuple[str, ...]]] = {
+    "step_started": (events.StepStarted, ("attempt",)),
+    "step_progress": (events.StepProgress, ("percentage", "message")),
+    "step_output": (events.StepOutput, ("attempt", "output")),
+    "step_completed": (events.StepCompleted, ("attempt", "output")),
+    "step_failed": (events.StepFailed, ("attempt", "error")),
+    "step_retrying": (events.StepRetrying, ("attempt", "delay", "error")),
+    "step_skipped": (events.StepSkipped, ("reason",)),
+}
+
+StatusT = TypeVar("StatusT", ExecutionStatus, StepStatus)
+
+
+def _named(message: MessageT, field: str, statuses: type[StatusT]) -> StatusT:
+    value = message.DESCRIPTOR.fields_by_name[field].enum_type.values_by_number.get(getattr(message, field))
+    return statuses.__members__.get(value.name if value else "", statuses.UNSPECIFIED)
+
+
+def _state(step: MessageT) -> StepState:
+    if not step.HasField("state"):
+        return StepState()
+    state = step.state
+    return StepState(
+        status=_named(state, "status", StepStatus),
+        attempts=state.attempts,
+        started_at=_time(state, "started_at"),
+        finished_at=_time(state, "finished_at"),
+        worker=state.worker,
+        error=error_of_status(state.error) if state.HasField("error") else None,
+    )
+
+
+def _progress(message: MessageT) -> Progress:
+    return Progress(message.percentage, message.current_step, tuple(message.running_steps))
+
+
+def _metadata(message: MessageT) -> ExecutionMetadata:
+    return ExecutionMetadata(
+        created_at=_time(message, "created_at"),
+        started_at=_time(message, "started_at"),
+        finished_at=_time(message, "finished_at"),
+        server=message.server,
+        bundle_digest=message.bundle_digest,
+        labels=dict(message.labels),
+    )
+
+
+def _time(message: MessageT, field: str) -> datetime | None:
+    return decode_time(getattr(message, field)) if message.HasField(field) else None

@@ -1,0 +1,58 @@
+"""The base of a generated flow client, which adds `run`, `start` and `stream` with the flow's inputs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any, Generic, TypeVar
+
+from promptflow_client.calls import FlowCalls, Options
+from promptflow_client.connection import PromptFlowBase
+from promptflow_client.contract import Contract
+from promptflow_client.events import Event
+from promptflow_client.executions import Execution, FlowInfo, Health
+from promptflow_client.following import Cursor
+from promptflow_client.handle import Handle
+
+ResultT = TypeVar("ResultT")
+StepsT = TypeVar("StepsT")
+OutputT = TypeVar("OutputT")
+
+
+class FlowClient(Generic[ResultT, StepsT, OutputT]):
+    """One flow of one PromptFlow.
+
+    `timeout` is in seconds. It bounds the wait and travels to the server as the deadline of the call; without one, a
+    run is awaited for as long as the server shows signs of life.
+    """
+
+    def __init__(self, promptflow: PromptFlowBase, contract: Contract[ResultT, StepsT, OutputT]) -> None:
+        self._calls = FlowCalls(promptflow.connection, contract)
+
+    def handle(self, execution_id: str) -> Handle[ResultT, StepsT, OutputT]:
+        """A run that was started elsewhere; nothing is sent."""
+        return Handle(self._calls, execution_id)
+
+    async def info(self, *, timeout: float | None = None) -> FlowInfo:
+        """The flow as the server runs it."""
+        return await self._calls.info(timeout)
+
+    async def health(self, *, timeout: float | None = None) -> Health:
+        """Whether everything that the flow needs answers."""
+        return await self._calls.health(timeout)
+
+    async def _run(self, inputs: Mapping[str, Any], timeout: float | None, options: Options | None) -> ResultT:
+        return await self._calls.result(Cursor(), timeout, await self._calls.request(inputs, options))
+
+    async def _start(
+        self, inputs: Mapping[str, Any], timeout: float | None, options: Options | None
+    ) -> Handle[ResultT, StepsT, OutputT]:
+        return self.handle(await self._calls.start(await self._calls.request(inputs, options), timeout))
+
+    async def _stream(
+        self, inputs: Mapping[str, Any], timeout: float | None, options: Options | None
+    ) -> AsyncGenerator[Event[Execution[ResultT, StepsT], OutputT], None]:
+        request = await self._calls.request(inputs, options)
+        async with aclosing(self._calls.events(Cursor(), timeout, request)) as events:
+            async for event in events:
+                yield event

@@ -1,0 +1,75 @@
+"""The events of a run in one piece: gap-free, without repeats, up to `done`, however often the stream is cut."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import grpc
+
+from promptflow_client.connection import MessageT
+from promptflow_client.errors import PromptFlowError, UnavailableError
+from promptflow_client.retry import Attempts
+
+_BROKEN = frozenset(
+    {
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+    }
+)
+"""What gRPC makes of a reset connection or of a proxy's time limit, where no server had a word in it."""
+
+
+@dataclass(slots=True)
+class Cursor:
+    """How far a reader is: the run, "" until the first event names it, and the last sequence seen."""
+
+    execution_id: str = ""
+    sequence: int = 0
+
+
+Open = Callable[[Cursor, float | None], AsyncGenerator[MessageT, None]]
+
+
+async def follow(open_at: Open, cursor: Cursor, attempts: Attempts) -> AsyncGenerator[MessageT, None]:
+    """Give each event after the cursor once, `done` last; `open_at` is asked for a stream whenever there is none.
+
+    `open_at` starts the run as long as the cursor names none: with the same request id each time, so that a cut
+    before the first event starts nothing twice.
+
+    Raises:
+        PromptFlowError: the server's answer, or the last cut when patience or deadline is over.
+    """
+    while True:
+        has_begun = False
+        try:
+            async with aclosing(open_at(cursor, attempts.remaining_s)) as messages:
+                async for message in messages:
+                    has_begun = True
+                    is_last = message.WhichOneof("event") == "done"
+                    if not is_last and 0 < message.sequence <= cursor.sequence:
+                        continue
+                    cursor.execution_id = message.execution_id
+                    cursor.sequence = max(cursor.sequence, message.sequence)
+                    attempts.progressed()
+                    yield message
+                    if is_last:
+                        return
+            error: PromptFlowError = UnavailableError("the stream ended before the run did")
+        except PromptFlowError as failure:
+            error = failure
+        if cursor.execution_id:
+            error.metadata.setdefault("execution_id", cursor.execution_id)
+        if not is_cut(error, has_begun=has_begun):
+            raise error
+        await attempts.wait(error)
+
+
+def is_cut(error: PromptFlowError, *, has_begun: bool) -> bool:
+    """Whether a stream that ended so may be taken up again, and not the server's word that it is over."""
+    if isinstance(error, UnavailableError):
+        return True
+    return has_begun and not error.reason and error.code in _BROKEN

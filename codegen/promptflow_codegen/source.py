@@ -1,0 +1,372 @@
+"""YAML text as a tree that knows where each part stands.
+
+The tree is bounded (1 MB, 50 levels) and is what the text says: no anchors, aliases, tags, duplicate keys or second
+documents. Nothing that a text can hold makes reading slow or raises.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from promptflow_codegen.diagnostics import Position, Report
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 50
+
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_QUOTE_HINT = 'quote templates: `"{{ inputs.text }}"`'
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarNode:
+    """One value. `text`, `start` and `end` say where it is written; `style` is its quote or block indicator."""
+
+    value: str | int | float | bool | None
+    position: Position
+    style: str = ""
+    text: str = field(default="", repr=False)
+    start: int = 0
+    end: int = 0
+
+    def at(self, offset: int) -> Position:
+        """Where the character at `offset` of a text value stands in the file."""
+        index = _index_in_source(self, offset)
+        before = self.text[self.start : index]
+        lines = before.count("\n")
+        column = len(before) - before.rfind("\n") if lines else self.position.column + len(before)
+        return Position(self.position.line + lines, column)
+
+
+@dataclass(frozen=True, slots=True)
+class ListNode:
+    """Values in order."""
+
+    items: tuple[Node, ...]
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A key and its value; `position` is the key's."""
+
+    key: str
+    position: Position
+    value: Node
+
+
+@dataclass(frozen=True, slots=True)
+class MapNode:
+    """Keys and values in order; a key occurs once."""
+
+    entries: tuple[Entry, ...]
+    position: Position
+
+    def entry(self, key: str) -> Entry | None:
+        """The entry of a key, if there is one."""
+        return next((entry for entry in self.entries if entry.key == key), None)
+
+
+Node = ScalarNode | ListNode | MapNode
+
+
+def parse_source(data: bytes, report: Report) -> Node | None:
+    """The tree of one file, or None where there is none to work with; what is wrong goes to `report`."""
+    text = _decode(data, report)
+    if text is None:
+        return None
+    try:
+        return _Builder(text, report).build()
+    except _RefusedError as refused:
+        report.error(refused.code, refused.position, refused.message, refused.hint)
+    except yaml.YAMLError as error:
+        _report_syntax(error, text, report)
+    return None
+
+
+def to_plain(node: Node | None) -> Any:
+    """The value as dicts, lists and scalars."""
+    match node:
+        case MapNode(entries=entries):
+            return {entry.key: to_plain(entry.value) for entry in entries}
+        case ListNode(items=items):
+            return [to_plain(item) for item in items]
+        case ScalarNode(value=value):
+            return value
+        case None:
+            return None
+
+
+def node_at(node: Node, path: tuple[str | int, ...]) -> Node:
+    """The node that `path` leads to, or the last one on the way that exists."""
+    for key in path:
+        below: Node | None = None
+        if isinstance(node, MapNode) and isinstance(key, str):
+            entry = node.entry(key)
+            below = entry.value if entry else None
+        elif isinstance(node, ListNode) and isinstance(key, int) and 0 <= key < len(node.items):
+            below = node.items[key]
+        if below is None:
+            return node
+        node = below
+    return node
+
+
+def shape_of(node: Node) -> str:
+    """What a node is, in words for people."""
+    match node:
+        case MapNode():
+            return "a mapping"
+        case ListNode():
+            return "a list"
+        case ScalarNode(value=None):
+            return "nothing"
+        case ScalarNode(value=bool()):
+            return "true or false"
+        case ScalarNode(value=int() | float()):
+            return "a number"
+        case ScalarNode():
+            return "a text"
+
+
+class _RefusedError(Exception):
+    def __init__(self, code: str, position: Position, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.code, self.position, self.message, self.hint = code, position, message, hint
+
+
+def _decode(data: bytes, report: Report) -> str | None:
+    if len(data) > MAX_BYTES:
+        report.error("too-large", Position(), f"the file has more than {MAX_BYTES} bytes")
+        return None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        report.error("not-utf8", Position(line), "the file is not UTF-8", "save it as UTF-8")
+        return None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    found = _UNPRINTABLE.search(text)
+    if found is not None:
+        position = _position_of(text, found.start())
+        report.error("syntax", position, f"character U+{ord(found.group()):04X} is not allowed in YAML")
+        return None
+    return text
+
+
+@dataclass(slots=True)
+class _Open:
+    """A list or mapping whose end has not come; in a mapping, `key` waits for its value."""
+
+    is_map: bool
+    position: Position
+    items: list[Node] = field(default_factory=list[Node])
+    entries: dict[str, Entry] = field(default_factory=dict[str, Entry])
+    key: ScalarNode | None = None
+
+
+class _Builder:
+    def __init__(self, text: str, report: Report) -> None:
+        self._text = text
+        self._report = report
+        self._open: list[_Open] = []
+        self._root: Node | None = None
+        self._resolver: Any = yaml.resolver.Resolver()
+
+    def build(self) -> Node | None:
+        for event in _events(self._text):
+            self._take(event)
+        if self._root is None:
+            self._report.error("empty-file", Position(), "the file holds nothing")
+        return self._root
+
+    def _take(self, event: yaml.Event) -> None:
+        position = _mark_position(event.start_mark)
+        self._refuse_references(event, position)
+        match event:
+            case yaml.DocumentStartEvent() if self._root is not None:
+                raise _RefusedError("syntax", position, "a second document begins here", "write one flow per file")
+            case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
+                self._begin(_Open(isinstance(event, yaml.MappingStartEvent), position))
+            case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
+                self._end(self._open.pop())
+            case yaml.ScalarEvent():
+                self._add(self._scalar(event, position))
+            case _:
+                pass
+
+    def _refuse_references(self, event: yaml.Event, position: Position) -> None:
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+            raise _RefusedError(
+                "anchor", position, "anchors and aliases are not allowed", "write the value out where it is used"
+            )
+        if isinstance(event, yaml.CollectionStartEvent | yaml.ScalarEvent) and event.tag is not None:
+            raise _RefusedError("tag", position, f"tag `{event.tag[:60]}` is not allowed", "write the plain value")
+
+    def _begin(self, opened: _Open) -> None:
+        if self._open and self._open[-1].is_map and self._open[-1].key is None:
+            is_template = self._text.startswith("{{", _index_of(self._text, self._open[-1].position))
+            message = "a template needs quotes" if is_template else "a key is a word"
+            raise _RefusedError("syntax", opened.position, message, _QUOTE_HINT if is_template else "")
+        if len(self._open) >= MAX_DEPTH:
+            raise _RefusedError("too-deep", opened.position, f"the file nests more than {MAX_DEPTH} levels deep")
+        self._open.append(opened)
+
+    def _end(self, closed: _Open) -> None:
+        if closed.is_map:
+            self._add(MapNode(tuple(closed.entries.values()), closed.position))
+        else:
+            self._add(ListNode(tuple(closed.items), closed.position))
+
+    def _add(self, node: Node) -> None:
+        if not self._open:
+            self._root = node
+            return
+        parent = self._open[-1]
+        if not parent.is_map:
+            parent.items.append(node)
+        elif parent.key is None:
+            assert isinstance(node, ScalarNode)
+            parent.key = node
+        else:
+            self._add_entry(parent, parent.key, node)
+            parent.key = None
+
+    def _add_entry(self, parent: _Open, key: ScalarNode, value: Node) -> None:
+        if not isinstance(key.value, str):
+            shown = self._text[key.start : key.end][:60]
+            self._report.error("bad-key", key.position, f"key `{shown}` is no word", f'write `"{shown}"`')
+        elif key.value in parent.entries:
+            first = parent.entries[key.value].position
+            message = f"key `{key.value}` is here for the second time; the first is in line {first.line}"
+            self._report.error("duplicate-key", key.position, message, "remove one of the two")
+        else:
+            parent.entries[key.value] = Entry(key.value, key.position, value)
+
+    def _scalar(self, event: yaml.ScalarEvent, position: Position) -> ScalarNode:
+        start: Any = event.start_mark
+        end: Any = event.end_mark
+        style = event.style if event.style in ("'", '"', "|", ">") else ""
+        tag: str = self._resolver.resolve(yaml.ScalarNode, event.value, event.implicit)
+        return ScalarNode(_value_of(tag, event.value, position), position, style, self._text, start.index, end.index)
+
+
+def _events(text: str) -> Iterator[yaml.Event]:
+    # libyaml reads a megabyte in a second, the parser in Python takes ten.
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.parse(text, Loader=loader)
+
+
+def _value_of(tag: str, text: str, position: Position) -> str | int | float | bool | None:
+    match tag.rpartition(":")[2]:
+        case "null":
+            return None
+        case "bool":
+            return text.lower() in ("true", "yes", "on")
+        case "int" if ":" not in text:
+            return _integer(text, position)
+        case "float" if ":" not in text:
+            return _number(text, position)
+        case _:
+            # Dates too: a timestamp is spelled as text. `12:30` is no number to base 60.
+            return text
+
+
+def _integer(text: str, position: Position) -> int:
+    digits = text.replace("_", "").lower()
+    unsigned = digits.lstrip("+-")
+    is_octal = len(unsigned) > 1 and unsigned.startswith("0") and unsigned.isdigit()
+    try:
+        return int(digits, 8 if is_octal else 0)
+    except ValueError:
+        raise _RefusedError("syntax", position, f"`{text[:40]}` is no number that can be used") from None
+
+
+def _number(text: str, position: Position) -> float:
+    try:
+        number = float(text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan"))
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise _RefusedError("syntax", position, f"`{text[:40]}` is no finite number")
+    return number
+
+
+def _report_syntax(error: yaml.YAMLError, text: str, report: Report) -> None:
+    lines = text.rstrip("\n").split("\n")
+    problem_mark, context_mark = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
+    position = _mark_position(problem_mark) if problem_mark is not None else Position()
+    problem = getattr(error, "problem", None) or "this is not YAML"
+    is_unfinished = position.line > len(lines) or "end of stream" in problem
+    if context_mark is not None and is_unfinished:
+        position, problem = _mark_position(context_mark), f"what begins here does not end: {problem}"
+    line = lines[min(position.line, len(lines)) - 1]
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        place = Position(position.line, line.index("\t") + 1)
+        report.error("tab", place, "a tab is used for indentation", "indent with spaces")
+        return
+    code = "too-deep" if "nesting depth" in problem else "syntax"
+    report.error(code, position, problem, _syntax_hint(problem, line))
+
+
+def _syntax_hint(problem: str, line: str) -> str:
+    if "{{" in line:
+        return _QUOTE_HINT
+    return "quote a text that contains `: `" if "mapping values" in problem else ""
+
+
+def _mark_position(mark: Any) -> Position:
+    return Position(mark.line + 1, mark.column + 1)
+
+
+def _position_of(text: str, index: int) -> Position:
+    before = text[:index]
+    return Position(before.count("\n") + 1, index - before.rfind("\n"))
+
+
+def _index_of(text: str, position: Position) -> int:
+    index = 0
+    for _ in range(position.line - 1):
+        index = text.index("\n", index) + 1
+    return index + position.column - 1
+
+
+_LONG_ESCAPES = {"x": 4, "u": 6, "U": 10}
+
+
+def _index_in_source(node: ScalarNode, offset: int) -> int:
+    """Follow value and source side by side; space is skipped on both sides, for folding changes it."""
+    value = str(node.value)
+    index = node.start
+    if node.style in ("|", ">"):
+        index = node.text.find("\n", index, node.end) + 1
+    elif node.style:
+        index += 1
+    for character in value[:offset]:
+        if not character.isspace():
+            index = _after(node, _skip_space(node, index), character)
+    return min(_skip_space(node, index) if value[offset : offset + 1].strip() else index, node.end)
+
+
+def _skip_space(node: ScalarNode, index: int) -> int:
+    while index < node.end:
+        if node.text[index].isspace():
+            index += 1
+        elif node.style == '"' and node.text[index] == "\\" and node.text[index + 1 : index + 2] in "ntr \n":
+            index += 2
+        else:
+            break
+    return index
+
+
+def _after(node: ScalarNode, index: int, character: str) -> int:
+    if node.style == '"' and node.text[index : index + 1] == "\\":
+        return index + _LONG_ESCAPES.get(node.text[index + 1 : index + 2], 2)
+    if node.style == "'" and character == "'":
+        return index + 2
+    return index + 1

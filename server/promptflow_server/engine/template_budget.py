@@ -1,0 +1,220 @@
+"""What one template may spend: work, output and time. The sandbox bounds single operations, this bounds their sum."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import nodes
+from jinja2.runtime import Context, Undefined
+from jinja2.visitor import NodeTransformer
+from promptflow_codegen.template_sandbox import FlowEnvironment, TemplateLimitError
+from promptflow_core.values import FileRef, NativeValue
+
+ITERATION = 20
+"""Work of one turn of a loop, in units of one character or one value."""
+
+_LOOP, _MADE, _JOINED = "\x00loop", "\x00made", "\x00joined"
+# Names that no template can spell.
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateLimits:
+    """`work` counts characters and values that operations make, and turns of loops twentyfold."""
+
+    output_bytes: int = 1 << 20
+    work: int = 8_000_000
+    wall_s: float = 1.0
+    depth: int = 64
+
+
+class Budget:
+    """What is left for one rendering."""
+
+    def __init__(self, limits: TemplateLimits, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limits = limits
+        self._work = limits.work
+        self._output = limits.output_bytes
+        self._clock = clock
+        self._end = clock() + limits.wall_s
+
+    def spend(self, work: int) -> None:
+        """Take from the budget.
+
+        Raises:
+            TemplateLimitError: it is used up.
+        """
+        self._work -= work
+        if self._work < 0:
+            raise TemplateLimitError(f"it takes more than {self.limits.work} units of work")
+        if self._clock() > self._end:
+            raise TemplateLimitError(f"it takes longer than {self.limits.wall_s:g} s")
+
+    def put_out(self, size: int) -> None:
+        """Take from what the template may yield.
+
+        Raises:
+            TemplateLimitError: it is used up.
+        """
+        self._output -= size
+        if self._output < 0:
+            raise TemplateLimitError(f"it yields more than {self.limits.output_bytes} bytes")
+
+    def measure(self, value: Any, depth: int = 0) -> None:
+        """Spend what a value is worth: values inside count each time that they occur."""
+        if depth > self.limits.depth:
+            raise TemplateLimitError(f"it nests values deeper than {self.limits.depth} levels")
+        self.spend(len(value) if isinstance(value, str | bytes) else 1)
+        if isinstance(value, Mapping):
+            for item in value.values():  # pyright: ignore[reportUnknownVariableType]
+                self.measure(item, depth + 1)
+        elif isinstance(value, list | tuple):
+            for item in value:  # pyright: ignore[reportUnknownVariableType]
+                self.measure(item, depth + 1)
+
+
+class NotAValueError(Exception):
+    """A template yields something that cannot be stored, such as a method."""
+
+
+_current: ContextVar[Budget] = ContextVar("template budget")
+
+
+@contextmanager
+def spending(budget: Budget) -> Iterator[Budget]:
+    """Renderings inside, in this thread or task, spend from `budget`."""
+    token = _current.set(budget)
+    try:
+        yield budget
+    finally:
+        _current.reset(token)
+
+
+class BudgetedEnvironment(FlowEnvironment):
+    """The templates' environment, as a renderer has it: what makes or repeats something spends from the budget."""
+
+    def __init__(self, undefined: type[Undefined]) -> None:
+        super().__init__()
+        self.undefined = undefined
+        self.filters |= {_LOOP: _counted, _MADE: _made, _JOINED: _joined}
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Repetition counts before it happens."""
+        if operator == "*" and isinstance(right, int) and isinstance(left, Sized):
+            left, right = right, left
+        if operator == "*" and isinstance(left, int) and isinstance(right, Sized):
+            _check_repetition(right, left)
+        return _made(super().call_binop(context, operator, left, right))
+
+
+def budgeted(template: nodes.Template) -> nodes.Template:
+    """The template with every loop, literal and concatenation under the budget."""
+    transformed: nodes.Template = _Budgeting().visit(template)
+    return transformed
+
+
+def native(value: Any, budget: Budget, depth: int = 0) -> NativeValue:
+    """What a template yielded as a native value: generators, tuples and views are lists.
+
+    Raises:
+        TemplateLimitError: it is too large or too deep.
+        NotAValueError: it holds something else, such as a method.
+        jinja2.UndefinedError: it holds something undefined.
+    """
+    if depth > budget.limits.depth:
+        raise TemplateLimitError(f"it nests values deeper than {budget.limits.depth} levels")
+    match value:
+        case Undefined():
+            str(value)
+            raise NotAValueError("it holds something undefined")
+        case None | bool() | int() | float() | FileRef():
+            budget.put_out(8)
+            return value
+        case str() | bytes():
+            budget.put_out(len(value))
+            return str(value) if isinstance(value, str) else value
+        case Mapping():
+            return {_key(key): native(item, budget, depth + 1) for key, item in _drawn(value.items(), budget)}  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+        case _ if hasattr(value, "isoformat") or hasattr(value, "total_seconds"):
+            budget.put_out(8)
+            return value
+        case Iterable():
+            return [native(item, budget, depth + 1) for item in _drawn(value, budget)]  # pyright: ignore[reportUnknownArgumentType]
+        case _ if callable(value):
+            raise NotAValueError("it yields a method; call it with `()`")
+        case _:
+            raise NotAValueError(f"it yields a {type(value).__name__}, which is no value")
+
+
+def _drawn(items: Iterable[Any], budget: Budget) -> Iterator[Any]:
+    for item in items:
+        budget.spend(1)
+        budget.put_out(1)
+        yield item
+
+
+def _key(key: Any) -> str:
+    if not isinstance(key, str):
+        raise NotAValueError(f"the keys of a mapping are strings, not {type(key).__name__}")
+    return str(key)
+
+
+def _check_repetition(value: Any, times: int) -> None:
+    budget = _current.get()
+    if times <= 0:
+        return
+    one = Budget(TemplateLimits(work=budget.limits.work // times, wall_s=budget.limits.wall_s))
+    one.measure(value)
+
+
+def _counted(items: Any) -> Iterator[Any]:
+    budget = _current.get()
+    for item in items:
+        budget.spend(ITERATION)
+        yield item
+
+
+def _made(value: Any) -> Any:
+    _current.get().measure(value)
+    return value
+
+
+def _joined(parts: list[Any]) -> str:
+    budget = _current.get()
+    texts: list[str] = []
+    for part in parts:
+        budget.measure(part)
+        texts.append(str(part))
+    return "".join(texts)
+
+
+class _Budgeting(NodeTransformer):
+    def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        node.iter = _filtered(_LOOP, node.iter)
+        return node
+
+    def visit_List(self, node: nodes.List) -> nodes.Node:  # noqa: N802
+        return self._made(node)
+
+    def visit_Dict(self, node: nodes.Dict) -> nodes.Node:  # noqa: N802
+        return self._made(node)
+
+    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Node:  # noqa: N802
+        return node if node.ctx != "load" else self._made(node)
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        return _filtered(_JOINED, nodes.List(node.nodes, lineno=node.lineno))
+
+    def _made(self, node: nodes.Expr) -> nodes.Node:
+        self.generic_visit(node)
+        return _filtered(_MADE, node)
+
+
+def _filtered(name: str, node: nodes.Expr) -> nodes.Filter:
+    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)

@@ -1,0 +1,118 @@
+"""The transcoder's configuration on disk, from which a running Envoy takes new flows.
+
+Envoy reacts to a rename in the folder alone, and compares configurations as text: hence files of descriptors that are
+named by their content, and never written in place. A candidate that Envoy would refuse changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from promptflow_server.gateway.envoy import validate
+from promptflow_server.gateway.http_face import HttpFace
+
+FILTER = "transcoder"
+CONFIG_FILE = "transcoder.json"
+KEPT_DESCRIPTORS = 4
+MAX_ANSWER_BYTES = 64 << 20
+
+_TYPES = "type.googleapis.com/envoy."
+_HTTP_FILTERS = f"{_TYPES}extensions.filters.http"
+
+
+def write_transcoder(face: HttpFace, folder: Path) -> Path:
+    """Let Envoy serve `face` from `folder`, and answer the descriptor file it reads. Blocking, about 0.1 s.
+
+    Idempotent; a reader of the folder sees the old configuration or the new one, whole.
+
+    Raises:
+        GatewayError: Envoy would refuse it; what it serves stays as it is.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    folder = folder.resolve()
+    digest = hashlib.sha256(face.descriptors).hexdigest()[:16]
+    descriptors = folder / f"flows-{digest}.pb"
+    is_new = not descriptors.exists()
+    if is_new:
+        _replace(descriptors, face.descriptors)
+    transcoder = transcoder_config(face, descriptors)
+    try:
+        _validate_candidate(transcoder, folder / f"candidate-{digest}.{os.getpid()}.json")
+    except BaseException:
+        if is_new:
+            descriptors.unlink(missing_ok=True)
+        raise
+    resource = {
+        "@type": f"{_TYPES}config.core.v3.TypedExtensionConfig",
+        "name": FILTER,
+        "typed_config": transcoder,
+    }
+    # Refreshed, so that what is in use counts as recent.
+    os.utime(descriptors)
+    _replace(folder / CONFIG_FILE, json.dumps({"resources": [resource]}, indent=1).encode())
+    _forget_old(folder)
+    return descriptors
+
+
+def transcoder_config(face: HttpFace, descriptors: Path) -> Mapping[str, Any]:
+    """The configuration of Envoy's transcoder for a face whose descriptors lie in the file `descriptors`."""
+    return {
+        "@type": f"{_HTTP_FILTERS}.grpc_json_transcoder.v3.GrpcJsonTranscoder",
+        "proto_descriptor": str(descriptors),
+        "services": list(face.services),
+        "convert_grpc_status": True,
+        # Routing, and with it time-outs and buffers, stays with the path that the caller wrote.
+        "match_incoming_request_route": True,
+        "case_insensitive_enum_parsing": True,
+        "query_param_unescape_plus": True,
+        "max_response_body_size": MAX_ANSWER_BYTES,
+        "print_options": {"preserve_proto_field_names": True, "always_print_primitive_fields": True},
+        "request_validation_options": {
+            "reject_unknown_method": True,
+            "reject_unknown_query_parameters": True,
+            "reject_binding_body_field_collisions": True,
+        },
+    }
+
+
+def _validate_candidate(transcoder: Mapping[str, Any], path: Path) -> None:
+    """Have Envoy load `transcoder` as an ordinary filter: `--mode validate` does not open discovered ones."""
+    router = {"@type": f"{_HTTP_FILTERS}.router.v3.Router"}
+    manager = {
+        "@type": f"{_TYPES}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "candidate",
+        "route_config": {"virtual_hosts": [{"name": "none", "domains": ["*"]}]},
+        "http_filters": [
+            {"name": FILTER, "typed_config": transcoder},
+            {"name": "envoy.filters.http.router", "typed_config": router},
+        ],
+    }
+    listener = {
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
+        "filter_chains": [
+            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+        ],
+    }
+    path.write_text(json.dumps({"static_resources": {"listeners": [listener]}}), "utf-8")
+    try:
+        validate(path)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def _forget_old(folder: Path) -> None:
+    """Drop all but the last few descriptor files; Envoy may still read the ones before the newest."""
+    by_age = sorted(folder.glob("flows-*.pb"), key=lambda path: path.stat().st_mtime_ns)
+    for path in by_age[:-KEPT_DESCRIPTORS]:
+        path.unlink(missing_ok=True)

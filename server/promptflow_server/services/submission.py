@@ -1,0 +1,181 @@
+"""What a caller asks of Execute: read, checked whole, with every mistake told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from google.protobuf.unknown_fields import UnknownFieldSet
+from promptflow_codegen.plan import FlowPlan
+from promptflow_core.coercion import CoercionError, coerce
+from promptflow_core.errors import Reason, Violation
+from promptflow_core.values import FileRef, NativeValue
+
+from promptflow_server.services.codec import RemoteFile, Upload, decode_field
+from promptflow_server.services.contracts import FlowContract, Message
+from promptflow_server.services.errors import bad_request
+from promptflow_server.services.requests import mask_violations, parse_message, violations_of
+
+MAX_REQUEST_ID_LENGTH = 128
+MAX_LABELS = 32
+MAX_LABEL_LENGTH = 256
+
+_SEND_BYTES = "send the bytes as `content`, or the file itself as multipart/form-data"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A request as it came. `given` holds the inputs that were given, `staged` the ids of files already stored."""
+
+    request: Message
+    given: Mapping[str, NativeValue]
+    violations: tuple[Violation, ...] = ()
+    staged: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request that holds: its inputs are complete and valid, though files may still be `Upload`s."""
+
+    inputs: Mapping[str, NativeValue]
+    is_sync: bool
+    request_id: str
+    timeout_ms: int | None
+    labels: Mapping[str, str]
+    read_mask: Message | None
+
+
+def read_submission(contract: FlowContract, data: bytes) -> Submission:
+    """Read an ExecuteRequest from its wire form.
+
+    A field that the flow does not have, or has with another type, is a mistake: to drop it would run the flow on less
+    than the caller gave.
+
+    Raises:
+        FlowError: MALFORMED_REQUEST.
+    """
+    request = parse_message(contract.execute_request, data)
+    unknown = UnknownFieldSet(request)
+    violations = [
+        Violation("", f"{contract.title} has no input {unknown[index].field_number} of this type; update the client")
+        for index in range(len(unknown))
+    ]
+    given: dict[str, NativeValue] = {}
+    names = {field.name for field in contract.plan.inputs.fields}
+    for field, _ in request.ListFields():
+        if field.name in names:
+            try:
+                given[field.name] = decode_field(request, field.name)
+            except CoercionError as error:
+                violations.append(Violation(error.path, error.message))
+    return Submission(request, given, tuple(violations))
+
+
+def check(submission: Submission, contract: FlowContract, max_file_bytes: int) -> Order:
+    """Check the whole request and fill in defaults.
+
+    Raises:
+        FlowError: INVALID_INPUT or FILE_TOO_LARGE, with every violation.
+    """
+    told = list(submission.violations)
+    told += [found for found in violations_of(submission.request, contract) if not _is_told(found, told)]
+    told += _option_violations(submission.request.options, contract)
+    too_large = [*_too_large(submission.given, contract.plan, max_file_bytes)]
+    told += too_large
+    for path, file in files_in(submission.given):
+        told += _file_violations(path, file, submission.staged)
+    if told:
+        raise bad_request(told, Reason.FILE_TOO_LARGE if told == too_large else Reason.INVALID_INPUT)
+    return _order(submission, contract.plan)
+
+
+def files_in(value: NativeValue, path: str = "") -> Iterator[tuple[str, Upload | FileRef | RemoteFile]]:
+    """Every file in a value, with its path."""
+    match value:
+        case Upload() | FileRef() | RemoteFile():
+            yield path, value
+        case Mapping():
+            for key, item in value.items():  # pyright: ignore[reportUnknownVariableType]
+                yield from files_in(item, f"{path}.{key}" if path else str(key))  # pyright: ignore[reportUnknownArgumentType]
+        case list():
+            for index, item in enumerate(value):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+                yield from files_in(item, f"{path}[{index}]")
+        case _:
+            return
+
+
+def file_limit(plan: FlowPlan, input_name: str, max_file_bytes: int) -> int:
+    """The largest file that an input may carry: the server's limit, or the flow's own where it is lower."""
+    field = plan.inputs.field(input_name)
+    own = None if field is None else field.constraints.max_bytes
+    return max_file_bytes if own is None else min(own, max_file_bytes)
+
+
+def too_large(path: str, limit_bytes: int) -> Violation:
+    """What a caller reads whose file exceeds its limit."""
+    return Violation(path, f"the file is larger than {limit_bytes} bytes; send a smaller one")
+
+
+def _order(submission: Submission, plan: FlowPlan) -> Order:
+    request, options = submission.request, submission.request.options
+    modes = request.DESCRIPTOR.fields_by_name["execution_mode"].enum_type.values_by_name
+    defaults = {
+        field.name: coerce(field.default, field.type, field.name)
+        for field in plan.inputs.fields
+        if field.default is not None and field.name not in submission.given
+    }
+    timeout: timedelta | None = options.timeout.ToTimedelta() if options.HasField("timeout") else None
+    return Order(
+        inputs={**defaults, **submission.given},
+        is_sync=request.execution_mode == modes["SYNC"].number,
+        request_id=options.request_id,
+        timeout_ms=None if timeout is None else max(1, timeout // timedelta(milliseconds=1)),
+        labels=dict(options.labels),
+        read_mask=options.read_mask if options.HasField("read_mask") else None,
+    )
+
+
+def _is_told(found: Violation, told: Sequence[Violation]) -> bool:
+    # What could not be read is absent from the message, so its annotations complain as well: once is enough.
+    return any(earlier.field.startswith(found.field) and found.field for earlier in told)
+
+
+def _option_violations(options: Message, contract: FlowContract) -> Iterator[Violation]:
+    if len(options.request_id) > MAX_REQUEST_ID_LENGTH:
+        yield Violation("options.request_id", f"takes at most {MAX_REQUEST_ID_LENGTH} characters")
+    if len(options.labels) > MAX_LABELS:
+        yield Violation("options.labels", f"takes at most {MAX_LABELS} entries")
+    if any(len(text) > MAX_LABEL_LENGTH for entry in options.labels.items() for text in entry):
+        yield Violation("options.labels", f"keys and values take at most {MAX_LABEL_LENGTH} characters")
+    if options.HasField("timeout"):
+        try:
+            is_positive = options.timeout.ToTimedelta() > timedelta(0)
+        except (ValueError, OverflowError):
+            is_positive = False
+        if not is_positive:
+            yield Violation("options.timeout", "must be a duration above 0, such as `30s`")
+    for violation in mask_violations(options.read_mask, contract):
+        yield Violation(f"options.{violation.field}", violation.description)
+
+
+def _too_large(given: Mapping[str, NativeValue], plan: FlowPlan, max_file_bytes: int) -> Iterator[Violation]:
+    for name, value in given.items():
+        limit = file_limit(plan, name, max_file_bytes)
+        for path, file in files_in(value, name):
+            if isinstance(file, Upload) and len(file.content) > limit:
+                yield too_large(path, limit)
+
+
+def _file_violations(path: str, file: Upload | FileRef | RemoteFile, staged: frozenset[str]) -> Iterator[Violation]:
+    match file:
+        case Upload(content=b""):
+            yield Violation(path, f"the file is empty; {_SEND_BYTES}")
+        case FileRef(size_bytes=0) if file.file_id in staged:
+            yield Violation(path, f"the file is empty; {_SEND_BYTES}")
+        case FileRef() if file.file_id not in staged:
+            yield Violation(path, f"`file_id` is not supported yet; {_SEND_BYTES}")
+        case RemoteFile():
+            yield Violation(path, f"`uri` is not supported yet; {_SEND_BYTES}")
+        case _:
+            return

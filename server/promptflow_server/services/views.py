@@ -1,0 +1,158 @@
+"""Records as the messages of a flow: runs as `Execution`, what happened to them as `Event`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from promptflow_core.errors import ErrorRecord
+from promptflow_core.records import (
+    EventKind,
+    EventRecord,
+    ExecutionRecord,
+    ExecutionStatus,
+    Progress,
+    StepRecord,
+    step_path,
+)
+
+from promptflow_server.services.codec import encode_message
+from promptflow_server.services.contracts import FlowContract, Message
+from promptflow_server.services.errors import status_of, without_unknown_details
+
+
+class FlowViews:
+    """Writes the messages of one flow."""
+
+    def __init__(self, contract: FlowContract) -> None:
+        self._contract = contract
+
+    def execution(self, record: ExecutionRecord) -> Message:
+        """A run as it stands; every step of the flow has its place in `steps`."""
+        message = self._contract.execution()
+        self._put_execution(record, message)
+        return message
+
+    def event(self, event: EventRecord, run: ExecutionRecord) -> Message:
+        """An event of `run`; accepted and started show the run as it was then, done shows it as it is."""
+        message = self._contract.event(execution_id=event.execution_id, sequence=event.sequence)
+        _put_time(message.time, event.time_ms)
+        _put_progress(event.progress, message.progress)
+        match event.kind:
+            case EventKind.ACCEPTED:
+                self._put_execution(_as_accepted(run, event), message.accepted)
+            case EventKind.STARTED:
+                self._put_execution(_as_started(run, event), message.started)
+            case EventKind.DONE:
+                self._put_execution(run, message.done)
+            case EventKind.HEARTBEAT:
+                message.heartbeat.SetInParent()
+            case _:
+                self._put_step_event(event, getattr(message, event.kind))
+        return message
+
+    def _put_execution(self, record: ExecutionRecord, target: Message) -> None:
+        target.execution_id, target.status = record.execution_id, _status_number(target, record.status)
+        _put_progress(record.progress, target.progress)
+        if record.result is not None:
+            target.result.SetInParent()
+            encode_message(record.result, target.result, "result")
+        self._put_steps(record, target.steps)
+        if record.error is not None:
+            self._put_error(record.error, target.error)
+        _put_metadata(record, target.metadata)
+
+    def _put_step_event(self, event: EventRecord, target: Message) -> None:
+        target.step = event.step
+        if event.item is not None:
+            target.item = event.item
+        match event.kind:
+            case EventKind.STEP_PROGRESS:
+                target.percentage, target.message = event.percentage, event.message
+            case EventKind.STEP_SKIPPED:
+                target.reason = event.reason
+            case _:
+                target.attempt = event.attempt
+        if event.error is not None:
+            self._put_error(event.error, target.error)
+        if event.kind is EventKind.STEP_RETRYING:
+            target.delay.FromMilliseconds(event.delay_ms)
+        if event.output is not None:
+            output = getattr(target.output, event.step)
+            output.SetInParent()
+            encode_message(event.output, output, event.step)
+
+    def _put_steps(self, record: ExecutionRecord, target: Message) -> None:
+        items = _items_by_step(record.steps)
+        for plan in self._contract.plan.steps:
+            step = record.steps.get(step_path(plan.name), StepRecord(plan.name))
+            view = getattr(target, plan.name)
+            self._put_state(step, view.state)
+            if plan.for_each is None:
+                _put_output(step, view)
+                continue
+            for index, item in items.get(plan.name, ()):
+                place = view.items.add(index=index)
+                self._put_state(item, place.state)
+                _put_output(item, place)
+
+    def _put_state(self, step: StepRecord, target: Message) -> None:
+        target.status = _status_number(target, step.status)
+        target.attempts, target.worker = step.attempt, step.worker
+        _put_time(target.started_at, step.started_at_ms)
+        _put_time(target.finished_at, step.finished_at_ms)
+        if step.error is not None:
+            self._put_error(step.error, target.error)
+
+    def _put_error(self, error: ErrorRecord, target: Message) -> None:
+        status = without_unknown_details(status_of(error), self._contract.pool)
+        target.MergeFromString(status.SerializeToString())
+
+
+def _as_accepted(run: ExecutionRecord, event: EventRecord) -> ExecutionRecord:
+    before = replace(run, status=ExecutionStatus.QUEUED, sequence=event.sequence, steps={}, result=None, error=None)
+    return replace(before, progress=event.progress, started_at_ms=0, finished_at_ms=0, server="")
+
+
+def _as_started(run: ExecutionRecord, event: EventRecord) -> ExecutionRecord:
+    return replace(_as_accepted(run, event), status=ExecutionStatus.RUNNING, started_at_ms=event.time_ms)
+
+
+def _items_by_step(steps: Mapping[str, StepRecord]) -> Mapping[str, Iterable[tuple[int, StepRecord]]]:
+    items: dict[str, list[tuple[int, StepRecord]]] = {}
+    for path, record in steps.items():
+        step, separator, index = path.rpartition("/")
+        if separator:
+            items.setdefault(step, []).append((int(index), record))
+    return {step: sorted(found, key=lambda item: item[0]) for step, found in items.items()}
+
+
+def _put_output(step: StepRecord, target: Message) -> None:
+    if step.output is not None:
+        target.output.SetInParent()
+        encode_message(step.output, target.output, step.path)
+
+
+def _put_progress(progress: Progress, target: Message) -> None:
+    target.percentage, target.current_step = progress.percentage, progress.current_step
+    target.running_steps.extend(progress.running_steps)
+    target.SetInParent()
+
+
+def _put_metadata(record: ExecutionRecord, target: Message) -> None:
+    _put_time(target.created_at, record.created_at_ms)
+    _put_time(target.started_at, record.started_at_ms)
+    _put_time(target.finished_at, record.finished_at_ms)
+    target.server, target.bundle_digest = record.server, record.bundle_digest
+    for key, value in record.labels.items():
+        target.labels[key] = value
+
+
+def _put_time(target: Message, time_ms: int) -> None:
+    if time_ms:
+        target.FromMilliseconds(time_ms)
+
+
+def _status_number(message: Message, status: str) -> int:
+    number: int = message.DESCRIPTOR.fields_by_name["status"].enum_type.values_by_name[status].number
+    return number

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from promptflow_server.gateway.envoy import GatewayError
+from promptflow_server.gateway.http_face import HttpFace, http_face
+from promptflow_server.gateway.xds import KEPT_DESCRIPTORS, write_transcoder
+
+
+@pytest.fixture(scope="module")
+def face(echo_descriptors: bytes) -> HttpFace:
+    return http_face(echo_descriptors)
+
+
+def other(face: HttpFace, number: int) -> HttpFace:
+    files = FileDescriptorSet.FromString(face.descriptors)
+    files.file.add(name=f"other{number}.proto", syntax="proto3")
+    return replace(face, descriptors=files.SerializeToString())
+
+
+def transcoder(folder: Path) -> dict[str, Any]:
+    document = json.loads((folder / "transcoder.json").read_bytes())
+    (resource,) = document["resources"]
+    assert resource["name"] == "transcoder"
+    config: dict[str, Any] = resource["typed_config"]
+    return config
+
+
+def test_the_configuration_names_the_descriptors_by_content(face: HttpFace, tmp_path: Path) -> None:
+    written = write_transcoder(face, tmp_path)
+    config = transcoder(tmp_path)
+    assert (config["proto_descriptor"], config["services"]) == (str(written), list(face.services))
+    assert written.read_bytes() == face.descriptors
+    assert write_transcoder(other(face, 1), tmp_path) != written
+
+
+def test_json_keeps_field_names_and_prints_zeros(face: HttpFace, tmp_path: Path) -> None:
+    write_transcoder(face, tmp_path)
+    assert transcoder(tmp_path)["print_options"] == {
+        "preserve_proto_field_names": True,
+        "always_print_primitive_fields": True,
+    }
+
+
+def backwards(descriptors: bytes) -> bytes:
+    return FileDescriptorSet(file=reversed(FileDescriptorSet.FromString(descriptors).file)).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda face: replace(face, descriptors=b"not a descriptor set"),
+        lambda face: replace(face, descriptors=backwards(face.descriptors)),
+        lambda face: replace(face, services=("promptflow_api.flows.absent.v1.AbsentService",)),
+    ],
+    ids=["broken descriptors", "files in the wrong order", "unknown service"],
+)
+def test_what_envoy_would_refuse_changes_nothing(
+    face: HttpFace, tmp_path: Path, spoil: Callable[[HttpFace], HttpFace]
+) -> None:
+    write_transcoder(face, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(GatewayError, match="Envoy refuses"):
+        write_transcoder(spoil(face), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_configuration_is_replaced_never_written_in_place(face: HttpFace, tmp_path: Path) -> None:
+    write_transcoder(face, tmp_path)
+    path = tmp_path / "transcoder.json"
+    with path.open("rb") as held:
+        write_transcoder(other(face, 1), tmp_path)
+        assert json.loads(held.read())["resources"][0]["typed_config"] != transcoder(tmp_path)
+
+
+def test_writing_the_same_again_leaves_one_descriptor_file(face: HttpFace, tmp_path: Path) -> None:
+    write_transcoder(face, tmp_path)
+    write_transcoder(face, tmp_path)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".pb"]
+
+
+def test_the_last_few_descriptors_stay_the_one_in_use_among_them(face: HttpFace, tmp_path: Path) -> None:
+    written = [write_transcoder(other(face, number), tmp_path) for number in range(KEPT_DESCRIPTORS + 1)]
+    written.append(write_transcoder(other(face, 1), tmp_path))
+    assert set(tmp_path.glob("flows-*.pb")) == set(written[1:])

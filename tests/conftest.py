@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import redis
+
 from promptflow_server.embedded_redis import EmbeddedRedis
+from promptflow_workers.dispatch.link import Link
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +27,10 @@ def flushed_redis_url(redis_url: str) -> str:
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
     return redis_url
+
+
+@pytest.fixture
+async def link(flushed_redis_url: str) -> AsyncIterator[Link]:
+    """A process's connections to the emptied server."""
+    async with Link(flushed_redis_url) as connected:
+        yield connected

@@ -15,64 +15,14 @@ from typing import Any
 import yaml
 
 from promptflow_codegen.diagnostics import Position, Report
+from promptflow_codegen.tree import Entry, ListNode, MapNode, Node, ScalarNode
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 50
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 _QUOTE_HINT = 'quote templates: `"{{ inputs.text }}"`'
-
-
-@dataclass(frozen=True, slots=True)
-class ScalarNode:
-    """One value. `text`, `start` and `end` say where it is written; `style` is its quote or block indicator."""
-
-    value: str | int | float | bool | None
-    position: Position
-    style: str = ""
-    text: str = field(default="", repr=False)
-    start: int = 0
-    end: int = 0
-
-    def at(self, offset: int) -> Position:
-        """Where the character at `offset` of a text value stands in the file."""
-        index = _index_in_source(self, offset)
-        before = self.text[self.start : index]
-        lines = before.count("\n")
-        column = len(before) - before.rfind("\n") if lines else self.position.column + len(before)
-        return Position(self.position.line + lines, column)
-
-
-@dataclass(frozen=True, slots=True)
-class ListNode:
-    """Values in order."""
-
-    items: tuple[Node, ...]
-    position: Position
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A key and its value; `position` is the key's."""
-
-    key: str
-    position: Position
-    value: Node
-
-
-@dataclass(frozen=True, slots=True)
-class MapNode:
-    """Keys and values in order; a key occurs once."""
-
-    entries: tuple[Entry, ...]
-    position: Position
-
-    def entry(self, key: str) -> Entry | None:
-        """The entry of a key, if there is one."""
-        return next((entry for entry in self.entries if entry.key == key), None)
-
-
-Node = ScalarNode | ListNode | MapNode
 
 
 def parse_source(data: bytes, report: Report) -> Node | None:
@@ -87,51 +37,6 @@ def parse_source(data: bytes, report: Report) -> Node | None:
     except yaml.YAMLError as error:
         _report_syntax(error, text, report)
     return None
-
-
-def to_plain(node: Node | None) -> Any:
-    """The value as dicts, lists and scalars."""
-    match node:
-        case MapNode(entries=entries):
-            return {entry.key: to_plain(entry.value) for entry in entries}
-        case ListNode(items=items):
-            return [to_plain(item) for item in items]
-        case ScalarNode(value=value):
-            return value
-        case None:
-            return None
-
-
-def node_at(node: Node, path: tuple[str | int, ...]) -> Node:
-    """The node that `path` leads to, or the last one on the way that exists."""
-    for key in path:
-        below: Node | None = None
-        if isinstance(node, MapNode) and isinstance(key, str):
-            entry = node.entry(key)
-            below = entry.value if entry else None
-        elif isinstance(node, ListNode) and isinstance(key, int) and 0 <= key < len(node.items):
-            below = node.items[key]
-        if below is None:
-            return node
-        node = below
-    return node
-
-
-def shape_of(node: Node) -> str:
-    """What a node is, in words for people."""
-    match node:
-        case MapNode():
-            return "a mapping"
-        case ListNode():
-            return "a list"
-        case ScalarNode(value=None):
-            return "nothing"
-        case ScalarNode(value=bool()):
-            return "true or false"
-        case ScalarNode(value=int() | float()):
-            return "a number"
-        case ScalarNode():
-            return "a text"
 
 
 class _RefusedError(Exception):
@@ -239,8 +144,7 @@ class _Builder:
 
     def _add_entry(self, parent: _Open, key: ScalarNode, value: Node) -> None:
         if not isinstance(key.value, str):
-            shown = self._text[key.start : key.end][:60]
-            self._report.error("bad-key", key.position, f"key `{shown}` is no word", f'write `"{shown}"`')
+            self._report.error("bad-key", key.position, f"key `{key.written}` is no word", f'write `"{key.written}"`')
         elif key.value in parent.entries:
             first = parent.entries[key.value].position
             message = f"key `{key.value}` is here for the second time; the first is in line {first.line}"
@@ -253,6 +157,9 @@ class _Builder:
         end: Any = event.end_mark
         style = event.style if event.style in ("'", '"', "|", ">") else ""
         tag: str = self._resolver.resolve(yaml.ScalarNode, event.value, event.implicit)
+        if event.implicit[0] and _EXPONENT.fullmatch(event.value):
+            # A number in YAML 1.2 and JSON; YAML 1.1 asks for a point.
+            tag = "tag:yaml.org,2002:float"
         return ScalarNode(_value_of(tag, event.value, position), position, style, self._text, start.index, end.index)
 
 
@@ -334,39 +241,3 @@ def _index_of(text: str, position: Position) -> int:
     for _ in range(position.line - 1):
         index = text.index("\n", index) + 1
     return index + position.column - 1
-
-
-_LONG_ESCAPES = {"x": 4, "u": 6, "U": 10}
-
-
-def _index_in_source(node: ScalarNode, offset: int) -> int:
-    """Follow value and source side by side; space is skipped on both sides, for folding changes it."""
-    value = str(node.value)
-    index = node.start
-    if node.style in ("|", ">"):
-        index = node.text.find("\n", index, node.end) + 1
-    elif node.style:
-        index += 1
-    for character in value[:offset]:
-        if not character.isspace():
-            index = _after(node, _skip_space(node, index), character)
-    return min(_skip_space(node, index) if value[offset : offset + 1].strip() else index, node.end)
-
-
-def _skip_space(node: ScalarNode, index: int) -> int:
-    while index < node.end:
-        if node.text[index].isspace():
-            index += 1
-        elif node.style == '"' and node.text[index] == "\\" and node.text[index + 1 : index + 2] in "ntr \n":
-            index += 2
-        else:
-            break
-    return index
-
-
-def _after(node: ScalarNode, index: int, character: str) -> int:
-    if node.style == '"' and node.text[index : index + 1] == "\\":
-        return index + _LONG_ESCAPES.get(node.text[index + 1 : index + 2], 2)
-    if node.style == "'" and character == "'":
-        return index + 2
-    return index + 1

@@ -147,7 +147,8 @@ class ExecutionRecord:
 class Call:
     """One attempt of one step, on its way to a worker pool. `id` is `{execution}/{step}/{item}/{attempt}`.
 
-    `config` is the rendered config as msgpack; `deadline_at_ms` 0 means none.
+    `config` is the rendered config as msgpack; `deadline_at_ms` 0 means none. `epoch` is that of the run's owner:
+    a re-put by an older owner does not re-point the reply.
     """
 
     id: str
@@ -158,6 +159,7 @@ class Call:
     attempt: int
     config: bytes
     deadline_at_ms: int = 0
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

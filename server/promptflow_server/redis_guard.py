@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 from typing import NoReturn
 
@@ -47,7 +48,7 @@ def _serve(binary: str, configuration: bytes) -> NoReturn:
     while True:
         began = time.monotonic()
         server = _spawn(binary, configuration)
-        signal.signal(signal.SIGTERM, lambda *_, pid=server: _stop(pid))
+        signal.signal(signal.SIGTERM, partial(_stop_on_signal, server))
         try:
             signal.signal(signal.SIGCHLD, _server_ended)
             if os.waitpid(server, os.WNOHANG)[0] == 0:
@@ -88,6 +89,10 @@ def _become_server(binary: str, configuration: int, guard: int) -> NoReturn:
 
 def _server_ended(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise _ServerEndedError
+
+
+def _stop_on_signal(server: int, _signal: int, _frame: FrameType | None) -> NoReturn:
+    _stop(server)
 
 
 def _stop(server: int) -> NoReturn:

@@ -73,7 +73,7 @@ from promptflow_client.executions import (
     StepStatus,
 )
 from promptflow_client.files import File, FileSource
-from promptflow_client.flow import FlowClient
+from promptflow_client.flow import FlowClientBase
 from promptflow_client.handle import Handle
 from promptflow_client.json_values import Json
 from promptflow_client.retry import RetryPolicy
@@ -95,7 +95,7 @@ __all__ = [
     "FailedPreconditionError",
     "File",
     "FileSource",
-    "FlowClient",
+    "FlowClientBase",
     "FlowInfo",
     "ForEachStep",
     "Handle",

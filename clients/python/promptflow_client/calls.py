@@ -46,8 +46,10 @@ class FlowCalls(Generic[ResultT, StepsT, OutputT]):
         self._connection = connection
         self._contract = contract
 
-    async def request(self, inputs: Mapping[str, Any], options: Options | None) -> MessageT:
-        """An ExecuteRequest that may be sent more than once.
+    async def request(
+        self, inputs: Mapping[str, Any], options: Options | None, run_timeout_s: float | None = None
+    ) -> MessageT:
+        """An ExecuteRequest that may be sent more than once; `run_timeout_s` stands in where the options set none.
 
         Raises:
             InvalidArgumentError: inputs do not fit their types.
@@ -62,6 +64,8 @@ class FlowCalls(Generic[ResultT, StepsT, OutputT]):
             message.options.priority = options.priority
         if options.run_timeout is not None:
             message.options.timeout.FromTimedelta(options.run_timeout)
+        elif run_timeout_s is not None:
+            message.options.timeout.FromTimedelta(timedelta(seconds=run_timeout_s))
         return message
 
     async def start(self, request: MessageT, timeout: float | None) -> str:

@@ -16,7 +16,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
 from promptflow_client.credentials import Headers, MetadataHook
-from promptflow_client.errors import CancelledError, UnavailableError, error_of_call
+from promptflow_client.errors import InternalError, UnavailableError, error_of_call
 from promptflow_client.retry import Attempts, Clock, RetryPolicy
 
 ChannelOptions = Sequence[tuple[str, Any]]
@@ -49,7 +49,8 @@ class Method:
     def of(cls, method: MethodDescriptor) -> Method:
         """The method that a descriptor describes."""
         service = method.containing_service.full_name
-        return cls(f"/{service}/{method.name}", GetMessageClass(method.input_type), GetMessageClass(method.output_type))
+        response = GetMessageClass(method.output_type)
+        return cls(f"/{service}/{method.name}", GetMessageClass(method.input_type), response.FromString)
 
 
 class Connection:
@@ -87,7 +88,7 @@ class Connection:
             headers = await self._headers()
             try:
                 with self._failures():
-                    return await multicallable(request, timeout=attempts.remaining_s, metadata=headers)
+                    return _readable(await multicallable(request, timeout=attempts.remaining_s, metadata=headers))
             except UnavailableError as error:
                 await attempts.wait(error)
 
@@ -109,7 +110,7 @@ class Connection:
                         message = await call.read()
                 if message is grpc.aio.EOF:
                     return
-                yield message
+                yield _readable(message)
         except TimeoutError:
             raise UnavailableError(f"the stream was silent for {silence_s:g} s") from None
         finally:
@@ -123,8 +124,7 @@ class Connection:
             await channel.close()
 
     def _opened(self) -> grpc.aio.Channel:
-        if self._closed:
-            raise RuntimeError("this client is closed; open another one")
+        self._check_open()
         if self._channel is None:
             if self._credentials is None:
                 self._channel = grpc.aio.insecure_channel(self._target, self._options)
@@ -137,13 +137,18 @@ class Connection:
         try:
             yield
         except grpc.aio.AioRpcError as failure:
+            self._check_open()
             raise error_of_call(failure) from None
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if self._closed and task is not None and not task.cancelling():
+            if task is not None and not task.cancelling():
                 # gRPC reports its own end this way; nobody cancelled the task that waits.
-                raise CancelledError("the client was closed during the call") from None
+                self._check_open()
             raise
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("this client is closed; open another one") from None
 
     async def _headers(self) -> grpc.aio.Metadata | None:
         if self._metadata is None:
@@ -188,6 +193,13 @@ class PromptFlowBase:
     async def close(self) -> None:
         """End all calls and the connection; runs go on."""
         await self.connection.close()
+
+
+def _readable(message: MessageT) -> MessageT:
+    # grpc.aio hands on None where a message could not be parsed.
+    if message is None:
+        raise InternalError("an answer of the server cannot be read; are client and server of the same flow?")
+    return message
 
 
 def _serialize(message: MessageT) -> bytes:

@@ -14,7 +14,7 @@ from promptflow_client import events
 from promptflow_client.connection import MessageT, Method
 from promptflow_client.decoding import Decoder, decode_duration, decode_time
 from promptflow_client.encoding import wire_name
-from promptflow_client.errors import PromptFlowError, error_of_status
+from promptflow_client.errors import CancelledError, PromptFlowError, Reason, UnknownError, error_of_status
 from promptflow_client.executions import (
     Execution,
     ExecutionMetadata,
@@ -58,7 +58,7 @@ class Contract(Generic[ResultT, StepsT, OutputT]):
             status=_named(message, "status", ExecutionStatus),
             progress=_progress(message.progress),
             result=result,
-            steps=self._steps(**{name: self._step(message.steps, name, *how) for name, *how in self._step_fields}),
+            steps=self._read_steps(message.steps),
             error=self.error(message),
             metadata=_metadata(message.metadata),
         )
@@ -75,14 +75,20 @@ class Contract(Generic[ResultT, StepsT, OutputT]):
         return self._decoder.decode(execution.result, self._result)
 
     def error(self, execution: MessageT) -> PromptFlowError | None:
-        """Why an `Execution` did not complete; it names the run, so that the run can be found again."""
+        """Why an `Execution` did not complete; it names the run and the step, so that both can be found."""
+        status = _named(execution, "status", ExecutionStatus)
         if execution.HasField("error"):
             error = error_of_status(execution.error)
-        elif _named(execution, "status", ExecutionStatus) in (ExecutionStatus.FAILED, ExecutionStatus.CANCELLED):
-            error = PromptFlowError("the run failed and the server does not say why")
+        elif status is ExecutionStatus.CANCELLED:
+            error = CancelledError("the run was cancelled", reason=Reason.EXECUTION_CANCELLED)
+        elif status is ExecutionStatus.FAILED:
+            error = UnknownError("the run failed and the server does not say why")
         else:
             return None
         error.metadata.setdefault("execution_id", execution.execution_id)
+        failed = [name for name in self._step_names(execution.steps) if _failed(getattr(execution.steps, name))]
+        if failed:
+            error.metadata.setdefault("step", failed[0])
         return error
 
     def event(self, message: MessageT) -> events.Event[Execution[ResultT, StepsT], OutputT] | None:
@@ -122,17 +128,24 @@ class Contract(Generic[ResultT, StepsT, OutputT]):
 
     def _step_value(self, value: MessageT) -> Any:
         arm = value.WhichOneof("of_step")
-        for name, _, output in self._step_fields:
-            if arm is not None and wire_name(name, value.DESCRIPTOR.fields_by_name) == arm:
-                return self._decoder.decode(getattr(value, arm), output)
+        for name, (_, _, output) in zip(self._step_names(value), self._step_fields, strict=True):
+            if name == arm:
+                return self._decoder.decode(getattr(value, name), output)
         return None
 
-    def _step(self, steps: MessageT, attribute: str, kind: Any, output: type[Any]) -> Step[Any] | ForEachStep[Any]:
-        step = getattr(steps, wire_name(attribute, steps.DESCRIPTOR.fields_by_name))
-        state = _state(step)
-        if kind is ForEachStep:
-            return ForEachStep(state, tuple(Item(item.index, *self._outcome(item, output)) for item in step.items))
-        return Step(*self._outcome(step, output))
+    def _step_names(self, message: MessageT) -> list[str]:
+        return [wire_name(attribute, message.DESCRIPTOR.fields_by_name) for attribute, _, _ in self._step_fields]
+
+    def _read_steps(self, message: MessageT) -> StepsT:
+        steps: dict[str, Any] = {}
+        for name, (attribute, kind, output) in zip(self._step_names(message), self._step_fields, strict=True):
+            step = getattr(message, name)
+            if kind is ForEachStep:
+                items = (Item(item.index, *self._outcome(item, output)) for item in step.items)
+                steps[attribute] = ForEachStep(_state(step), tuple(items))
+            else:
+                steps[attribute] = Step(*self._outcome(step, output))
+        return self._steps(**steps)
 
     def _outcome(self, step: MessageT, output: type[OutputT]) -> tuple[StepState, OutputT | None]:
         return _state(step), self._decoder.decode(step.output, output) if step.HasField("output") else None
@@ -169,6 +182,10 @@ def _state(step: MessageT) -> StepState:
         worker=state.worker,
         error=error_of_status(state.error) if state.HasField("error") else None,
     )
+
+
+def _failed(step: MessageT) -> bool:
+    return _named(step.state, "status", StepStatus) is StepStatus.FAILED
 
 
 def _progress(message: MessageT) -> Progress:

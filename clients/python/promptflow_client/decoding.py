@@ -61,9 +61,9 @@ class Decoder:
 
     def _value_reader(self, field: FieldDescriptor, hint: Any) -> Read:
         if field.enum_type is not None:
-            # An unknown number is a value younger than this client.
             names = {value.number: value.name for value in field.enum_type.values if value.number}
-            return names.get
+            # A value younger than this client reads as its number.
+            return lambda number: names.get(number) or (str(number) if number else None)
         if field.message_type is None:
             return _as_it_is
         well_known = _WELL_KNOWN.get(field.message_type.full_name)

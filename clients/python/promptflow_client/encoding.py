@@ -18,6 +18,7 @@ _INTEGERS: Mapping[int, range] = {
     FieldDescriptor.CPPTYPE_INT32: range(-(2**31), 2**31),
     FieldDescriptor.CPPTYPE_INT64: range(-(2**63), 2**63),
 }
+_MAX_DURATION = timedelta(seconds=315_576_000_000)
 _SPELLINGS: Mapping[int, str] = {
     FieldDescriptor.CPPTYPE_INT32: "int",
     FieldDescriptor.CPPTYPE_INT64: "int",
@@ -101,7 +102,7 @@ class _Encoder:
         inner = map_value(field)
         entries: Mapping[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
         for key, item in entries.items():
-            inside = f'{path}["{key}"]'
+            inside = f"{path}[{key}]"
             with self._at(inside):
                 if not isinstance(key, str):
                     raise _MisfitError(f"the key {_shown(key)} is no str")
@@ -120,7 +121,7 @@ class _Encoder:
                     target.FromDatetime(_aware(value))
             case "google.protobuf.Duration", timedelta():
                 with self._at(path):
-                    target.FromTimedelta(value)
+                    target.FromTimedelta(_in_range(value))
             case "promptflow_api.v1.File", _ if is_file_source(value):
                 self.files.append((target, value))
             case "google.protobuf.Timestamp" | "google.protobuf.Duration" | "promptflow_api.v1.File" as name, _:
@@ -206,6 +207,12 @@ def _aware(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise _MisfitError("a datetime without a time zone names no moment; add one, such as `tzinfo=UTC`")
     return moment.astimezone(UTC)
+
+
+def _in_range(duration: timedelta) -> timedelta:
+    if abs(duration) > _MAX_DURATION:
+        raise _MisfitError(f"{duration} is out of range; a duration is at most 10,000 years")
+    return duration
 
 
 def _is_list(value: object) -> bool:

@@ -19,11 +19,12 @@ StepsT = TypeVar("StepsT")
 OutputT = TypeVar("OutputT")
 
 
-class FlowClient(Generic[ResultT, StepsT, OutputT]):
+class FlowClientBase(Generic[ResultT, StepsT, OutputT]):
     """One flow of one PromptFlow.
 
-    `timeout` is in seconds. It bounds the wait and travels to the server as the deadline of the call; without one, a
-    run is awaited for as long as the server shows signs of life.
+    `timeout` is in seconds. In `run` and `stream` it bounds the run as well as the wait, since nobody would be there
+    for what comes later; in `start` it bounds the start alone. Without one, a run is awaited for as long as the server
+    shows signs of life.
     """
 
     def __init__(self, promptflow: PromptFlowBase, contract: Contract[ResultT, StepsT, OutputT]) -> None:
@@ -42,7 +43,7 @@ class FlowClient(Generic[ResultT, StepsT, OutputT]):
         return await self._calls.health(timeout)
 
     async def _run(self, inputs: Mapping[str, Any], timeout: float | None, options: Options | None) -> ResultT:
-        return await self._calls.result(Cursor(), timeout, await self._calls.request(inputs, options))
+        return await self._calls.result(Cursor(), timeout, await self._calls.request(inputs, options, timeout))
 
     async def _start(
         self, inputs: Mapping[str, Any], timeout: float | None, options: Options | None
@@ -52,7 +53,7 @@ class FlowClient(Generic[ResultT, StepsT, OutputT]):
     async def _stream(
         self, inputs: Mapping[str, Any], timeout: float | None, options: Options | None
     ) -> AsyncGenerator[Event[Execution[ResultT, StepsT], OutputT], None]:
-        request = await self._calls.request(inputs, options)
+        request = await self._calls.request(inputs, options, timeout)
         async with aclosing(self._calls.events(Cursor(), timeout, request)) as events:
             async for event in events:
                 yield event

@@ -97,4 +97,6 @@ class Attempts:
 
     def overdue(self, error: PromptFlowError) -> DeadlineExceededError:
         """What to raise when the deadline leaves no time for another try after `error`."""
-        return DeadlineExceededError(f"the deadline leaves no time to try again after {error}", metadata=error.metadata)
+        is_own = isinstance(error, DeadlineExceededError) and not error.reason
+        last = "" if is_own else f"; the last failure was {error}"
+        return DeadlineExceededError(f"the time given is over{last}", metadata=error.metadata)

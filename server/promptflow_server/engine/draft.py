@@ -1,4 +1,4 @@
-"""The next state of a run while a turn makes it: copies on the first write, numbers its events at the end."""
+"""The next state of a run while a turn makes it, and what the turn has to write and to do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ class Draft:
 
     def __init__(self, state: RunState, now_ms: int) -> None:
         self._before = state
-        self._now_ms = now_ms
         self._progress = state.record.progress
         self._head = HeadChange()
         self._written: dict[str, StepRecord] = {}
@@ -29,8 +28,10 @@ class Draft:
         self._commands: list[Command] = []
         self._scope: Scope | None = None
         self._outputs, self._skipped = state.outputs, state.skipped
+        self.now_ms = now_ms
+        self.plan = state.plan
         self.record = state.record
-        self.server = state.server
+        self.server, self.epoch = state.server, state.epoch
         self.steps = dict(state.record.steps)
         self.live = dict(state.live)
         self.batches = dict(state.batches)
@@ -85,7 +86,7 @@ class Draft:
             EventRecord(
                 self.record.execution_id,
                 self.record.sequence + len(self._events) + 1,
-                self._now_ms,
+                self.now_ms,
                 kind,
                 progress=self._look_at_progress(),
                 step=step,
@@ -103,7 +104,7 @@ class Draft:
         event = EventRecord(
             self.record.execution_id,
             0,
-            self._now_ms,
+            self.now_ms,
             EventKind.STEP_PROGRESS,
             progress=self._look_at_progress(),
             step=step,
@@ -114,7 +115,7 @@ class Draft:
         self._commands.append(Announce(event))
 
     def start_run(self) -> None:
-        self._change(status=ExecutionStatus.RUNNING, started_at_ms=self._now_ms)
+        self._change(status=ExecutionStatus.RUNNING, started_at_ms=self.now_ms)
         self._scope = None
         self.emit(EventKind.STARTED)
 
@@ -126,7 +127,7 @@ class Draft:
         error: ErrorRecord | None = None,
     ) -> None:
         self.batches.clear()
-        self._change(status=status, finished_at_ms=self._now_ms, result=result, error=error)
+        self._change(status=status, finished_at_ms=self.now_ms, result=result, error=error)
         self.emit(EventKind.DONE)
 
     def finished(self) -> tuple[RunState, Commit | None, tuple[Command, ...]]:
@@ -154,6 +155,6 @@ class Draft:
 
     def _look_at_progress(self) -> Progress:
         self._progress = progress_of(
-            self._before.plan, self.steps, batches=self.batches, fractions=self.fractions, before=self._progress
+            self.plan, self.steps, batches=self.batches, fractions=self.fractions, before=self._progress
         )
         return self._progress

@@ -16,31 +16,21 @@ from random import Random
 
 from promptflow_codegen.plan import StepPlan
 from promptflow_core.errors import ErrorRecord, FlowError, Reason
-from promptflow_core.records import (
-    Call,
-    EventKind,
-    EventRecord,
-    ExecutionStatus,
-    StepRecord,
-    StepStatus,
-    call_id,
-    step_path,
-)
+from promptflow_core.records import Call, EventKind, ExecutionStatus, StepRecord, StepStatus, step_path
 from promptflow_core.retry import backoff_ms
 from promptflow_core.values import NativeValue
 from promptflow_server.engine.draft import Draft
-from promptflow_server.engine.run_state import LIVE, Batch, RunState, output_of
-from promptflow_server.engine.scope import Item, Renderer, Scope
+from promptflow_server.engine.ending import attempt_id, end_run, located
+from promptflow_server.engine.run_state import LIVE, Batch, RunState, item_limit, output_of
+from promptflow_server.engine.scope import Item, Renderer
 from promptflow_server.engine.transitions import (
     AckCall,
-    Announce,
     CallFinished,
     CallProgressed,
     CancelCall,
     CancelRequested,
     Command,
     Commit,
-    EngineFailed,
     Opened,
     RunEvent,
     StartCall,
@@ -49,8 +39,8 @@ from promptflow_server.engine.transitions import (
 MAX_OPENS = 5
 """A run that was opened this often and never moved on takes its owners down with it."""
 
-MAX_LIVE_ITEMS = 512
-"""Attempts of one for_each step at a time, where `max_parallel` sets no limit: more would not keep a pool busier."""
+ITEMS_PER_TURN = 64
+"""Items that one turn begins, so that none takes long; the next turn follows at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +58,16 @@ def advance(state: RunState, events: Sequence[RunEvent], *, renderer: Renderer, 
     for event in events:
         turn.take(event)
     turn.take_what_is_due()
-    turn.begin_ready_steps()
+    turn.go_on()
     return Transition(*turn.draft.finished())
+
+
+def abandon(state: RunState, error: ErrorRecord, *, now_ms: int) -> Transition:
+    """End a run with which the engine cannot go on."""
+    draft = Draft(state, now_ms)
+    if not draft.has_ended:
+        end_run(draft, ExecutionStatus.FAILED, error)
+    return Transition(*draft.finished())
 
 
 class _Turn:
@@ -81,6 +79,7 @@ class _Turn:
         self._renderer = renderer
         self._now_ms = now_ms
         self._rng = rng
+        self._may_begin = ITEMS_PER_TURN
 
     def take(self, event: RunEvent) -> None:
         match event:
@@ -94,17 +93,14 @@ class _Turn:
                 self._call_progressed(event)
             case CancelRequested():
                 error = ErrorRecord(Reason.EXECUTION_CANCELLED, "the run was cancelled on request")
-                self._end(ExecutionStatus.CANCELLED, error)
-            case EngineFailed(error=error):
-                self._end(ExecutionStatus.FAILED, error)
+                end_run(self.draft, ExecutionStatus.CANCELLED, error)
 
     def take_what_is_due(self) -> None:
         draft = self.draft
         if draft.has_ended:
             return
         if 0 < draft.record.deadline_at_ms <= self._now_ms:
-            error = ErrorRecord(Reason.EXECUTION_TIMEOUT, f"the run did not end within {self._allowed_s():g} s")
-            self._end(ExecutionStatus.FAILED, error)
+            self._run_timed_out()
             return
         for path in [path for path in draft.live if 0 < draft.steps[path].due_at_ms <= self._now_ms]:
             if draft.has_ended or path not in draft.live:
@@ -114,15 +110,15 @@ class _Turn:
             if record.status is StepStatus.RETRYING:
                 self._start_attempt(step, item, record.attempt + 1)
             else:
-                draft.command(CancelCall(step.queue, self._call_id(step, item, record.attempt)))
-                limit_s = (step.timeout_ms or 0) / 1000
-                self._attempt_failed(
-                    step, item, ErrorRecord(Reason.STEP_TIMEOUT, f"no answer within the step's timeout of {limit_s:g} s")
-                )
+                draft.command(CancelCall(step.queue, attempt_id(draft, step, item, record.attempt)))
+                message = f"no answer within the step's timeout of {(step.timeout_ms or 0) / 1000:g} s"
+                self._attempt_failed(step, item, ErrorRecord(Reason.STEP_TIMEOUT, message))
 
-    def begin_ready_steps(self) -> None:
+    def go_on(self) -> None:
         """Begin what can begin; the plan's order respects needs, so one pass sees every consequence."""
         draft = self.draft
+        for name in list(draft.batches):
+            self._go_on_with_batch(self._plan.step(name))
         for step in self._plan.steps:
             if draft.has_ended:
                 return
@@ -135,7 +131,7 @@ class _Turn:
         draft = self.draft
         if opens > MAX_OPENS:
             message = f"{MAX_OPENS} servers opened the run and none of them moved it on"
-            self._end(ExecutionStatus.FAILED, ErrorRecord(Reason.CRASH_LOOP, message))
+            end_run(draft, ExecutionStatus.FAILED, ErrorRecord(Reason.CRASH_LOOP, message))
             return
         if draft.record.status is ExecutionStatus.QUEUED:
             draft.start_run()
@@ -150,12 +146,12 @@ class _Turn:
 
     def _begin(self, step: StepPlan) -> None:
         try:
-            if step.condition is not None and not self._renderer.condition(step, self._scope()):
+            if step.condition is not None and not self._renderer.condition(step, self.draft.scope()):
                 self._skip(step)
             elif step.for_each is None:
                 self._start_attempt(step, None, 1)
             else:
-                self._begin_batch(step, self._renderer.items(step, self._scope()))
+                self._begin_batch(step, self._renderer.items(step, self.draft.scope()))
         except FlowError as error:
             self._step_failed(step, None, 1, error.record)
 
@@ -163,7 +159,7 @@ class _Turn:
         now = self._now_ms
         self.draft.write(StepRecord(step.name, StepStatus.SKIPPED, started_at_ms=now, finished_at_ms=now))
         self.draft.skip(step.name)
-        self.draft.emit(EventKind.STEP_SKIPPED, step=step.name, reason=f"`{step.condition}` is false")
+        self.draft.emit(EventKind.STEP_SKIPPED, step=step.name, reason="its condition is false")
 
     def _begin_batch(self, step: StepPlan, values: list[NativeValue]) -> None:
         record = StepRecord(
@@ -180,21 +176,20 @@ class _Turn:
         begun = [path for path in items if path in draft.steps]
         done = sum(draft.steps[path].status is StepStatus.COMPLETED for path in begun)
         try:
-            values = self._renderer.items(step, self._scope())
+            values = self._renderer.items(step, self.draft.scope())
         except FlowError as error:
             self._step_failed(step, None, 1, error.record)
             return
         draft.batches[step.name] = Batch(tuple(values), next=len(begun), done=done, live=len(begun) - done)
-        self._go_on_with_batch(step)
 
     def _go_on_with_batch(self, step: StepPlan) -> None:
         """Begin items up to the limit, or end the step where all are done."""
         draft = self.draft
-        limit = step.max_parallel or MAX_LIVE_ITEMS
-        while not draft.has_ended:
+        while not draft.has_ended and self._may_begin:
             batch = draft.batches[step.name]
-            if batch.next == len(batch.values) or batch.live >= limit:
+            if batch.next == len(batch.values) or batch.live >= item_limit(step):
                 break
+            self._may_begin -= 1
             draft.batches[step.name] = replace(batch, next=batch.next + 1, live=batch.live + 1)
             self._start_attempt(step, batch.next, 1)
         if not draft.has_ended and draft.batches[step.name].done == len(draft.batches[step.name].values):
@@ -251,7 +246,10 @@ class _Turn:
         worker = event.worker or self.draft.server
         if event.error is not None:
             self.draft.write(replace(record, worker=worker))
-            self._attempt_failed(step, item, event.error)
+            if event.error.reason is Reason.STEP_TIMEOUT and self._is_bound_by_the_run(record):
+                self._run_timed_out()  # a worker does not know whose deadline it keeps
+            else:
+                self._attempt_failed(step, item, event.error)
         else:
             self._attempt_completed(step, item, replace(record, worker=worker, output=event.output))
 
@@ -266,7 +264,6 @@ class _Turn:
         batch = draft.batches[step.name]
         batch = draft.batches[step.name] = replace(batch, done=batch.done + 1, live=batch.live - 1)
         draft.announce(step.name, item, 100 * batch.done / len(batch.values), "")
-        self._go_on_with_batch(step)
 
     def _attempt_failed(self, step: StepPlan, item: int | None, error: ErrorRecord) -> None:
         """Try again where the policy and the error allow it, else give the step up."""
@@ -275,7 +272,7 @@ class _Turn:
         if not error.is_retryable or record.attempt >= step.retry.max_attempts:
             self._step_failed(step, item, record.attempt, error)
             return
-        error = self._located(error, step, item, record.attempt)
+        error = located(draft, error, step, item, record.attempt)
         delay_ms = max(backoff_ms(record.attempt, step.retry, self._rng), error.retry_after_ms or 0)
         due_at_ms = self._now_ms + max(delay_ms, 1)
         draft.fractions.pop(step.name, None)
@@ -292,7 +289,7 @@ class _Turn:
     def _step_failed(self, step: StepPlan, item: int | None, attempt: int, error: ErrorRecord) -> None:
         """Record the failure of an item and of its step, or of a step; it is the end of the run."""
         draft = self.draft
-        error = self._located(error, step, item, attempt)
+        error = located(draft, error, step, item, attempt)
         for path, failed_item in [(step_path(step.name, item), item), (step.name, None)][item is None :]:
             before = draft.steps.get(path, StepRecord(path, attempt=attempt, started_at_ms=self._now_ms))
             draft.write(
@@ -300,57 +297,35 @@ class _Turn:
             )
             draft.settle(path)
             draft.emit(EventKind.STEP_FAILED, step=step.name, item=failed_item, attempt=attempt, error=error)
-        self._end(ExecutionStatus.FAILED, error)
+        end_run(draft, ExecutionStatus.FAILED, error)
 
     def _complete(self) -> None:
         try:
-            result = self._renderer.result(self._scope())
+            result = self._renderer.result(self.draft.scope())
         except FlowError as error:
-            self._end(ExecutionStatus.FAILED, error.record)
+            end_run(self.draft, ExecutionStatus.FAILED, error.record)
             return
         self.draft.end_run(ExecutionStatus.COMPLETED, result=result)
 
-    def _end(self, status: ExecutionStatus, error: ErrorRecord) -> None:
-        """End the run before its time: what runs is cancelled."""
-        draft = self.draft
-        for path, (step, item) in list(draft.live.items()):
-            record = draft.steps[path]
-            if record.status is StepStatus.RUNNING:
-                draft.command(CancelCall(step.queue, self._call_id(step, item, record.attempt)))
-            self._cancel(record)
-        for step in self._plan.steps:
-            record = draft.steps.get(step.name, StepRecord(step.name))
-            if record.status in LIVE:
-                self._cancel(record)
-        draft.end_run(status, error=self._located(error))
-
-    def _cancel(self, record: StepRecord) -> None:
-        self.draft.write(
-            replace(record, status=StepStatus.CANCELLED, finished_at_ms=self._now_ms, due_at_ms=0)
-        )
-        self.draft.settle(record.path)
-
     def _config(self, step: StepPlan, item: int | None) -> bytes:
         if item is None:
-            return self._renderer.config(step, self._scope(), None)
-        return self._renderer.config(step, self._scope(), Item(self.draft.batches[step.name].values[item], item))
+            return self._renderer.config(step, self.draft.scope(), None)
+        return self._renderer.config(step, self.draft.scope(), Item(self.draft.batches[step.name].values[item], item))
 
     def _call(self, step: StepPlan, item: int | None, record: StepRecord, config: bytes) -> Call:
-        execution_id = self.draft.record.execution_id
-        deadline = min(filter(None, [record.due_at_ms, self.draft.record.deadline_at_ms]), default=0)
+        draft = self.draft
+        deadline = min(filter(None, [record.due_at_ms, draft.record.deadline_at_ms]), default=0)
         return Call(
-            id=self._call_id(step, item, record.attempt),
+            id=attempt_id(draft, step, item, record.attempt),
             executor=step.executor,
-            execution_id=execution_id,
+            execution_id=draft.record.execution_id,
             step=step.name,
             item=item,
             attempt=record.attempt,
             config=config,
             deadline_at_ms=deadline,
+            epoch=draft.epoch,
         )
-
-    def _call_id(self, step: StepPlan, item: int | None, attempt: int) -> str:
-        return call_id(self.draft.record.execution_id, step.name, item, attempt)
 
     def _live_attempt(self, identity: str) -> tuple[StepPlan, int | None, StepRecord] | None:
         """The attempt that a call id names, if it is the one that runs."""
@@ -365,19 +340,11 @@ class _Turn:
         name = identity.rsplit("/", 3)[1]
         return next((step.queue for step in self._plan.steps if step.name == name), None)
 
-    def _scope(self) -> Scope:
-        return self.draft.scope()
+    def _is_bound_by_the_run(self, record: StepRecord) -> bool:
+        deadline_at_ms = self.draft.record.deadline_at_ms
+        return deadline_at_ms > 0 and not 0 < record.due_at_ms < deadline_at_ms
 
-    def _allowed_s(self) -> float:
-        return (self.draft.record.deadline_at_ms - self.draft.record.created_at_ms) / 1000
-
-    def _located(
-        self, error: ErrorRecord, step: StepPlan | None = None, item: int | None = None, attempt: int = 0
-    ) -> ErrorRecord:
-        """The error with where it happened, for whoever has to mend it."""
-        where = {"flow": self._plan.name, "execution_id": self.draft.record.execution_id, "source": self._plan.source}
-        if step is not None:
-            where |= {"step": step.name, "attempt": str(attempt), "line": str(step.line or "")}
-        if item is not None:
-            where["item"] = str(item)
-        return error.with_metadata(**{name: value for name, value in where.items() if value})
+    def _run_timed_out(self) -> None:
+        allowed_ms = self.draft.record.deadline_at_ms - self.draft.record.created_at_ms
+        error = ErrorRecord(Reason.EXECUTION_TIMEOUT, f"the run did not end within {allowed_ms / 1000:g} s")
+        end_run(self.draft, ExecutionStatus.FAILED, error)

@@ -13,6 +13,9 @@ LIVE = frozenset({StepStatus.RUNNING, StepStatus.RETRYING})
 OVER = frozenset({StepStatus.COMPLETED, StepStatus.SKIPPED})
 """What a later step waits for; after any other end of a step the run has ended."""
 
+MAX_LIVE_ITEMS = 512
+"""Attempts of one for_each step at a time, where `max_parallel` sets no limit: more would not keep a pool busier."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -36,6 +39,7 @@ class RunState:
     plan: FlowPlan
     record: ExecutionRecord
     server: str
+    epoch: int
     live: Mapping[str, tuple[StepPlan, int | None]] = field(default_factory=dict[str, tuple[StepPlan, int | None]])
     batches: Mapping[str, Batch] = field(default_factory=dict[str, Batch])
     fractions: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -43,8 +47,8 @@ class RunState:
     skipped: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, plan: FlowPlan, record: ExecutionRecord, server: str) -> RunState:
-        """The state that follows from a record, but for `batches`: their lists are rendered, so that is a turn's work."""
+    def of(cls, plan: FlowPlan, record: ExecutionRecord, *, server: str, epoch: int) -> RunState:
+        """The state that follows from a record; the lists in `batches` are rendered, so they are a turn's work."""
         steps = record.steps
         live = {
             path: (step, item)
@@ -58,15 +62,25 @@ class RunState:
             if step.name in steps and steps[step.name].status is StepStatus.COMPLETED
         }
         skipped = frozenset(path for path, step in steps.items() if step.status is StepStatus.SKIPPED)
-        return cls(plan, record, server, live=live, outputs=outputs, skipped=skipped)
+        return cls(plan, record, server, epoch, live=live, outputs=outputs, skipped=skipped)
 
     @property
     def wake_at_ms(self) -> int | None:
         """When something is due, or None where nothing but an answer can move the run."""
         if self.record.status.is_terminal:
             return None
+        if any(self._can_begin(name, batch) for name, batch in self.batches.items()):
+            return 0
         due = [self.record.steps[path].due_at_ms for path in self.live]
         return min(filter(None, [*due, self.record.deadline_at_ms]), default=None)
+
+    def _can_begin(self, name: str, batch: Batch) -> bool:
+        return batch.next < len(batch.values) and batch.live < item_limit(self.plan.step(name))
+
+
+def item_limit(step: StepPlan) -> int:
+    """How many items of a for_each step are live at a time."""
+    return step.max_parallel or MAX_LIVE_ITEMS
 
 
 def output_of(step: StepPlan, steps: Mapping[str, StepRecord]) -> NativeValue:

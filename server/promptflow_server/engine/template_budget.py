@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -12,22 +12,23 @@ from typing import Any
 from jinja2 import nodes
 from jinja2.runtime import Context, Undefined
 from jinja2.visitor import NodeTransformer
+
 from promptflow_codegen.template_sandbox import FlowEnvironment, TemplateLimitError
 from promptflow_core.values import FileRef, NativeValue
 
-ITERATION = 20
-"""Work of one turn of a loop, in units of one character or one value."""
+PER_VALUE, PER_ITERATION = 8, 40
+"""Work of one value that is made or looked at, and of one turn of a loop, in units of one character."""
 
-_LOOP, _MADE, _JOINED = "\x00loop", "\x00made", "\x00joined"
+_LOOP, _MADE, _JOINED, _NO_ELSE = "\x00loop", "\x00made", "\x00joined", "\x00no else"
 # Names that no template can spell.
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateLimits:
-    """`work` counts characters and values that operations make, and turns of loops twentyfold."""
+    """`work` counts characters; a value or a turn of a loop weighs as much as several."""
 
     output_bytes: int = 1 << 20
-    work: int = 8_000_000
+    work: int = 4_000_000
     wall_s: float = 1.0
     depth: int = 64
 
@@ -37,7 +38,7 @@ class Budget:
 
     def __init__(self, limits: TemplateLimits, clock: Callable[[], float] = time.monotonic) -> None:
         self.limits = limits
-        self._work = limits.work
+        self.work = limits.work
         self._output = limits.output_bytes
         self._clock = clock
         self._end = clock() + limits.wall_s
@@ -48,9 +49,9 @@ class Budget:
         Raises:
             TemplateLimitError: it is used up.
         """
-        self._work -= work
-        if self._work < 0:
-            raise TemplateLimitError(f"it takes more than {self.limits.work} units of work")
+        self.work -= work
+        if self.work < 0:
+            raise TemplateLimitError(f"it makes more than {self.limits.work} characters or a fraction as many values")
         if self._clock() > self._end:
             raise TemplateLimitError(f"it takes longer than {self.limits.wall_s:g} s")
 
@@ -65,10 +66,14 @@ class Budget:
             raise TemplateLimitError(f"it yields more than {self.limits.output_bytes} bytes")
 
     def measure(self, value: Any, depth: int = 0) -> None:
-        """Spend what a value is worth: values inside count each time that they occur."""
+        """Spend what a value is worth: values inside count each time that they occur.
+
+        Raises:
+            TemplateLimitError: the budget is used up, or the value nests too deep.
+        """
         if depth > self.limits.depth:
             raise TemplateLimitError(f"it nests values deeper than {self.limits.depth} levels")
-        self.spend(len(value) if isinstance(value, str | bytes) else 1)
+        self.spend(PER_VALUE + len(value) if isinstance(value, str | bytes) else PER_VALUE)
         if isinstance(value, Mapping):
             for item in value.values():  # pyright: ignore[reportUnknownVariableType]
                 self.measure(item, depth + 1)
@@ -85,7 +90,7 @@ _current: ContextVar[Budget] = ContextVar("template budget")
 
 
 @contextmanager
-def spending(budget: Budget) -> Iterator[Budget]:
+def spending(budget: Budget) -> Generator[Budget]:
     """Renderings inside, in this thread or task, spend from `budget`."""
     token = _current.set(budget)
     try:
@@ -100,15 +105,17 @@ class BudgetedEnvironment(FlowEnvironment):
     def __init__(self, undefined: type[Undefined]) -> None:
         super().__init__()
         self.undefined = undefined
-        self.filters |= {_LOOP: _counted, _MADE: _made, _JOINED: _joined}
+        own = {_LOOP: _counted, _MADE: _made, _JOINED: _joined, _NO_ELSE: _no_else(undefined)}
+        self.filters = {**self.filters, **own}
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Repetition counts before it happens."""
-        if operator == "*" and isinstance(right, int) and isinstance(left, Sized):
-            left, right = right, left
-        if operator == "*" and isinstance(left, int) and isinstance(right, Sized):
-            _check_repetition(right, left)
-        return _made(super().call_binop(context, operator, left, right))
+        """Repetition is paid for before it happens, everything else after."""
+        match operator, left, right:
+            case ("*", int() as times, Sized() as value) | ("*", Sized() as value, int() as times):
+                _check_repetition(value, times)
+                return super().call_binop(context, operator, left, right)
+            case _:
+                return _made(super().call_binop(context, operator, left, right))
 
 
 def budgeted(template: nodes.Template) -> nodes.Template:
@@ -138,7 +145,7 @@ def native(value: Any, budget: Budget, depth: int = 0) -> NativeValue:
             budget.put_out(len(value))
             return str(value) if isinstance(value, str) else value
         case Mapping():
-            return {_key(key): native(item, budget, depth + 1) for key, item in _drawn(value.items(), budget)}  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+            return {_key(key, budget): native(item, budget, depth + 1) for key, item in _drawn(value.items(), budget)}  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
         case _ if hasattr(value, "isoformat") or hasattr(value, "total_seconds"):
             budget.put_out(8)
             return value
@@ -152,35 +159,42 @@ def native(value: Any, budget: Budget, depth: int = 0) -> NativeValue:
 
 def _drawn(items: Iterable[Any], budget: Budget) -> Iterator[Any]:
     for item in items:
-        budget.spend(1)
+        budget.spend(PER_VALUE)
         budget.put_out(1)
         yield item
 
 
-def _key(key: Any) -> str:
+def _key(key: Any, budget: Budget) -> str:
     if not isinstance(key, str):
         raise NotAValueError(f"the keys of a mapping are strings, not {type(key).__name__}")
+    budget.put_out(len(key))
     return str(key)
 
 
 def _check_repetition(value: Any, times: int) -> None:
     budget = _current.get()
-    if times <= 0:
+    if isinstance(value, str | bytes):
+        budget.spend(len(value) * max(times, 0))
         return
-    one = Budget(TemplateLimits(work=budget.limits.work // times, wall_s=budget.limits.wall_s))
-    one.measure(value)
+    before = budget.work
+    budget.measure(value)
+    budget.spend((before - budget.work) * max(times - 1, 0))
 
 
 def _counted(items: Any) -> Iterator[Any]:
     budget = _current.get()
     for item in items:
-        budget.spend(ITERATION)
+        budget.spend(PER_ITERATION)
         yield item
 
 
 def _made(value: Any) -> Any:
     _current.get().measure(value)
     return value
+
+
+def _no_else(undefined: type[Undefined]) -> Callable[[Any], Undefined]:
+    return lambda _: undefined(hint="an `if` that does not hold has no `else`")
 
 
 def _joined(parts: list[Any]) -> str:
@@ -211,10 +225,17 @@ class _Budgeting(NodeTransformer):
         self.generic_visit(node)
         return _filtered(_JOINED, nodes.List(node.nodes, lineno=node.lineno))
 
+    def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        if node.expr2 is None:
+            # Jinja would take an empty text.
+            node.expr2 = _filtered(_NO_ELSE, nodes.Const(None, lineno=node.lineno))
+        return node
+
     def _made(self, node: nodes.Expr) -> nodes.Node:
         self.generic_visit(node)
         return _filtered(_MADE, node)
 
 
-def _filtered(name: str, node: nodes.Expr) -> nodes.Filter:
+def _filtered(name: str, node: Any) -> nodes.Filter:
     return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)

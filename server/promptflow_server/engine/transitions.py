@@ -41,15 +41,8 @@ class CancelRequested:
     """Somebody asked the run to end."""
 
 
-@dataclass(frozen=True, slots=True)
-class EngineFailed:
-    """The engine cannot go on with this run."""
-
-    error: ErrorRecord
-
-
-RunEvent = Opened | CallFinished | CallProgressed | CancelRequested | EngineFailed
-"""Time is no event: every turn looks at the clock first-hand."""
+RunEvent = Opened | CallFinished | CallProgressed | CancelRequested
+"""Time is no event: every turn looks at the clock."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,23 @@
+"""The gRPC services: messages in, engine calls, messages out. They hold no state of a run and never touch Redis.
+
+Everything follows from a bundle: message classes come from its descriptors, never from generated modules, and no
+module here names a flow.
+
+contracts      flows as messages: the pool, and each flow's message classes
+codec          messages as native values and back, by descriptors alone
+requests       requests parsed and held against their annotations; read masks
+submission     what a caller asks of Execute: read, checked whole, every mistake told at once
+admission      from a checked order to a recorded run: id, files, start
+executions     the runs of one flow, whatever the transport
+event_feed     events of a run, with heartbeats and `done` last
+views          records as `Execution` and `Event`
+errors         failures as google.rpc.Status
+interceptor    the border: every exception leaves as a status
+flow_servicer  the gRPC methods of one flow
+http_face/     the twins that read HTTP bodies and write HTTP streams
+flow_health    what CheckHealth answers
+flow_info      what GetInfo answers
+reflection     server reflection, v1 and v1alpha
+serving_status grpc.health.v1
+all_services   all of it, ready to be put on a server
+"""

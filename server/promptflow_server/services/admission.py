@@ -10,13 +10,13 @@ from typing import Protocol
 from uuid import UUID, uuid4, uuid5
 
 import structlog
+
 from promptflow_core.records import ExecutionRecord
 from promptflow_core.values import FileRef, NativeValue
-
 from promptflow_server.engine.interface import Engine, StartOptions
 from promptflow_server.services.codec import Upload
 from promptflow_server.services.contracts import FlowContract
-from promptflow_server.services.submission import Order, Submission, check, files_in
+from promptflow_server.services.submission import Order, Submission, check, files_in, is_under
 
 CHUNK_BYTES = 1 << 20
 _REQUEST_IDS = UUID("6587e585-bf98-5674-b3af-0888d34d034e")
@@ -71,8 +71,8 @@ class Admission:
         order: Order,
         contract: FlowContract,
         *,
-        caller: str = "",
         staged_id: str = "",
+        caller: str = "",
         remaining_s: float | None = None,
         to_self: bool,
     ) -> ExecutionRecord:
@@ -106,14 +106,14 @@ class Admission:
             # Under the id of a request may lie the files of its first try, which perhaps runs by now: those stay.
             if has_files and (not is_started or own_id != options.execution_id):
                 await self.blobs.delete(own_id)
-        _log.info("execution accepted", flow=contract.plan.name, version=contract.plan.version, status=run.status)
+        _log.info("execution_accepted", flow=contract.plan.name, version=contract.plan.version, status=run.status)
         return run
 
     async def _stored(self, value: NativeValue, execution_id: str) -> NativeValue:
         match value:
             case Upload():
                 return await self._write(execution_id, _chunks(value.content), value)
-            case FileRef() if not value.file_id.startswith(f"{execution_id}/"):
+            case FileRef() if not is_under(execution_id, value):
                 return await self._write(execution_id, _chunks_at(self.blobs.path(value)), value)
             case Mapping():
                 items: Mapping[str, NativeValue] = value  # pyright: ignore[reportUnknownVariableType]

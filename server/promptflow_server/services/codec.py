@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
+
 from promptflow_core.coercion import CoercionError
 from promptflow_core.values import FileRef, NativeValue
-
 from promptflow_server.services.contracts import Message
 
 MAX_JSON_DEPTH = 24

@@ -10,6 +10,7 @@ from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import Descriptor, ServiceDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
+
 from promptflow_codegen.bundle import Bundle, BundleError
 from promptflow_codegen.plan import FlowPlan
 

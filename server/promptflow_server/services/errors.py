@@ -13,6 +13,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message as ProtoMessage
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status
+
 from promptflow_core.errors import DOMAIN, Code, ErrorRecord, FlowError, Reason, Violation
 
 DEFAULT_RETRY_MS = 1_000

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from promptflow_core.records import EventKind, EventRecord, ExecutionRecord
-
 from promptflow_server.engine.interface import Engine
 
 HEARTBEAT_S = 15.0

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from promptflow_core.errors import ErrorRecord, FlowError, Reason
 from promptflow_core.records import EventKind, ExecutionRecord, ExecutionStatus, StepStatus
-
 from promptflow_server.engine.interface import Engine
 from promptflow_server.services.admission import Admission
 from promptflow_server.services.contracts import FlowContract, Message
@@ -58,7 +57,6 @@ class FlowExecutions:
         self,
         submission: Submission,
         *,
-        staged_id: str = "",
         remaining_s: float | None = None,
         is_streamed: bool = False,
     ) -> Accepted:
@@ -70,13 +68,13 @@ class FlowExecutions:
         try:
             order = self.admission.check(submission, self.contract)
         except FlowError:
-            if staged_id:
-                await self.admission.blobs.delete(staged_id)
+            if submission.staged_id:
+                await self.admission.blobs.delete(submission.staged_id)
             raise
         run = await self.admission.start(
             order,
             self.contract,
-            staged_id=staged_id,
+            staged_id=submission.staged_id,
             remaining_s=remaining_s if order.is_sync else None,
             to_self=order.is_sync or is_streamed,
         )

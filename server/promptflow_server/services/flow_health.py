@@ -7,9 +7,8 @@ from collections.abc import Awaitable, Callable
 
 from promptflow_codegen.plan import FlowPlan
 from promptflow_core.errors import FlowError
-from promptflow_workers.dispatch.interface import CallDispatch
-
 from promptflow_server.services.contracts import FlowContract, Message
+from promptflow_workers.dispatch.interface import CallDispatch
 
 DEADLINE_S = 2.0
 

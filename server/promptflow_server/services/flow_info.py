@@ -8,7 +8,6 @@ from typing import Any
 
 from promptflow_codegen.plan import FlowPlan, StepPlan
 from promptflow_core.types import EnumType, FieldType, ListType, MapType, ObjectType, ValueType, spelling
-
 from promptflow_server.services.contracts import FlowContract, Message
 
 

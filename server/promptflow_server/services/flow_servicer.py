@@ -7,8 +7,8 @@ from contextlib import aclosing
 from typing import Any
 
 import grpc
-from promptflow_core.records import ExecutionRecord
 
+from promptflow_core.records import ExecutionRecord
 from promptflow_server.services.contracts import Message
 from promptflow_server.services.errors import bad_request
 from promptflow_server.services.executions import Accepted, FlowExecutions
@@ -35,13 +35,13 @@ class FlowServicer:
         unary = grpc.unary_unary_rpc_method_handler
         streaming = grpc.unary_stream_rpc_method_handler
         return {
-            "Execute": unary(self.execute, None, _serialize),
-            "ExecuteStream": streaming(self.execute_stream, None, _serialize),
-            "Watch": streaming(self.watch, None, _serialize),
-            "GetStatus": unary(self.get_status, None, _serialize),
-            "Cancel": unary(self.cancel, None, _serialize),
-            "GetInfo": unary(self.get_info, None, _serialize),
-            "CheckHealth": unary(self.check_health, None, _serialize),
+            "Execute": unary(self.execute, None, serialize),
+            "ExecuteStream": streaming(self.execute_stream, None, serialize),
+            "Watch": streaming(self.watch, None, serialize),
+            "GetStatus": unary(self.get_status, None, serialize),
+            "Cancel": unary(self.cancel, None, serialize),
+            "GetInfo": unary(self.get_info, None, serialize),
+            "CheckHealth": unary(self.check_health, None, serialize),
         }
 
     async def execute(self, data: bytes, context: Context) -> Message:
@@ -117,6 +117,7 @@ async def announce(run: ExecutionRecord, context: Context) -> None:
     await context.send_initial_metadata(((EXECUTION_ID_HEADER, run.execution_id),))
 
 
-def _serialize(message: Message) -> bytes:
+def serialize(message: Message) -> bytes:
+    """The wire form of an answer."""
     data: bytes = message.SerializeToString()
     return data

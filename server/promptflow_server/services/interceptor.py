@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import grpc
 import structlog
-from promptflow_core.errors import FlowError, Reason
 
+from promptflow_core.errors import FlowError, Reason
 from promptflow_server.services.errors import grpc_status_of
 
 _log = structlog.get_logger(__name__)
@@ -82,7 +82,7 @@ def _status_for(error: Exception, method: str) -> grpc.Status:
     if isinstance(error, FlowError):
         return grpc_status_of(error.record)
     reference = uuid4().hex
-    _log.error("unforeseen failure", method=method, reference=reference, exc_info=error)
+    _log.error("unforeseen_failure", method=method, reference=reference, exc_info=error)
     hidden = FlowError(
         Reason.INTERNAL,
         f"the server failed in an unforeseen way; its log has the details under {reference}",

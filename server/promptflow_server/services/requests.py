@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from google.protobuf.message import DecodeError
-from promptflow_core.errors import FlowError, Reason, Violation
 
+from promptflow_core.errors import FlowError, Reason, Violation
 from promptflow_server.services.contracts import FlowContract, Message, MessageClass
 from promptflow_server.services.errors import bad_request
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from google.protobuf.unknown_fields import UnknownFieldSet
+
 from promptflow_codegen.plan import FlowPlan
 from promptflow_core.coercion import CoercionError, coerce
 from promptflow_core.errors import Reason, Violation
 from promptflow_core.values import FileRef, NativeValue
-
 from promptflow_server.services.codec import RemoteFile, Upload, decode_field
 from promptflow_server.services.contracts import FlowContract, Message
 from promptflow_server.services.errors import bad_request
@@ -26,12 +26,15 @@ _SEND_BYTES = "send the bytes as `content`, or the file itself as multipart/form
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A request as it came. `given` holds the inputs that were given, `staged` the ids of files already stored."""
+    """A request as it came. `given` holds the inputs that were given.
+
+    `staged_id` is the execution under which files of it lie in the file store already, "" where none do.
+    """
 
     request: Message
     given: Mapping[str, NativeValue]
     violations: tuple[Violation, ...] = ()
-    staged: frozenset[str] = frozenset()
+    staged_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ def check(submission: Submission, contract: FlowContract, max_file_bytes: int) -
     too_large = [*_too_large(submission.given, contract.plan, max_file_bytes)]
     told += too_large
     for path, file in files_in(submission.given):
-        told += _file_violations(path, file, submission.staged)
+        told += _file_violations(path, file, submission.staged_id)
     if told:
         raise bad_request(told, Reason.FILE_TOO_LARGE if told == too_large else Reason.INVALID_INPUT)
     return _order(submission, contract.plan)
@@ -110,6 +113,11 @@ def file_limit(plan: FlowPlan, input_name: str, max_file_bytes: int) -> int:
     field = plan.inputs.field(input_name)
     own = None if field is None else field.constraints.max_bytes
     return max_file_bytes if own is None else min(own, max_file_bytes)
+
+
+def is_under(execution_id: str, file: FileRef) -> bool:
+    """Whether a file lies under an execution; nothing lies under ""."""
+    return bool(execution_id) and file.file_id.startswith(f"{execution_id}/")
 
 
 def too_large(path: str, limit_bytes: int) -> Violation:
@@ -167,13 +175,13 @@ def _too_large(given: Mapping[str, NativeValue], plan: FlowPlan, max_file_bytes:
                 yield too_large(path, limit)
 
 
-def _file_violations(path: str, file: Upload | FileRef | RemoteFile, staged: frozenset[str]) -> Iterator[Violation]:
+def _file_violations(path: str, file: Upload | FileRef | RemoteFile, staged_id: str) -> Iterator[Violation]:
     match file:
         case Upload(content=b""):
             yield Violation(path, f"the file is empty; {_SEND_BYTES}")
-        case FileRef(size_bytes=0) if file.file_id in staged:
+        case FileRef(size_bytes=0) if is_under(staged_id, file):
             yield Violation(path, f"the file is empty; {_SEND_BYTES}")
-        case FileRef() if file.file_id not in staged:
+        case FileRef() if not is_under(staged_id, file):
             yield Violation(path, f"`file_id` is not supported yet; {_SEND_BYTES}")
         case RemoteFile():
             yield Violation(path, f"`uri` is not supported yet; {_SEND_BYTES}")

@@ -15,7 +15,6 @@ from promptflow_core.records import (
     StepRecord,
     step_path,
 )
-
 from promptflow_server.services.codec import encode_message
 from promptflow_server.services.contracts import FlowContract, Message
 from promptflow_server.services.errors import status_of, without_unknown_details

@@ -3,7 +3,6 @@
 Every transition is one atomic write, and only the holder of the run's epoch writes; everyone reads.
 
 records  heads, steps and events of runs as msgpack
-clock    Redis time, kept by the process's own clock between two answers
 state    StateManager: create, open, commit, signal, read
 lua/     executions.lua: the functions behind StateManager, run inside Redis
 """

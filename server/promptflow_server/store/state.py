@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.resources import files
 from typing import Any
 
+from redis.exceptions import ResponseError
+
 from promptflow_core import keys
 from promptflow_core.errors import FlowError, Reason
 from promptflow_core.records import EventRecord, ExecutionRecord, ExecutionStatus, StepRecord
 from promptflow_core.values import NativeValue, encode_value
-from promptflow_workers.dispatch.functions import FunctionLibrary
-from promptflow_workers.dispatch.link import Link
-from promptflow_workers.dispatch.pushes import OnMessage
-from redis.exceptions import ResponseError
-
-from promptflow_server.store.clock import RedisClock
 from promptflow_server.store.records import (
     HeadChange,
     decode_record,
@@ -27,8 +24,14 @@ from promptflow_server.store.records import (
     encode_record,
     pairs,
 )
+from promptflow_workers.dispatch.clock import RedisClock, Seconds
+from promptflow_workers.dispatch.functions import FunctionLibrary
+from promptflow_workers.dispatch.link import Link
+from promptflow_workers.dispatch.pushes import OnMessage
 
+LAYOUT = "pf1"
 EVENTS_PER_READ = 200
+PROMPT_S = 0.2
 
 
 class Signal(StrEnum):
@@ -68,9 +71,11 @@ class StateManager:
     have happened or still happen, and may be repeated.
     """
 
-    def __init__(self, link: Link, clock: RedisClock | None = None) -> None:
+    def __init__(self, link: Link, clock: RedisClock | None = None, monotonic: Seconds = time.monotonic) -> None:
         self._link = link
-        self._library = FunctionLibrary.versioned("pf1", files(__package__).joinpath("lua/executions.lua").read_text())
+        self._monotonic = monotonic
+        source = files("promptflow_server.store").joinpath("lua/executions.lua")
+        self._library = FunctionLibrary.versioned(LAYOUT, source.read_text("utf-8"))
         self.clock = clock or RedisClock()
 
     async def create(self, record: ExecutionRecord, accepted: EventRecord) -> bool:
@@ -78,9 +83,12 @@ class StateManager:
 
         Nobody has promised the run yet: it is forgotten after an hour unless it is accepted or opened.
         """
-        reply = await self._call("run_create", record.execution_id, encode_record(accepted), *encode_new_head(record))
-        self.clock.observe(reply[1])
-        return bool(reply[0])
+        sent_at = self._monotonic()
+        made, now_ms = await self._call(
+            "run_create", record.execution_id, encode_record(accepted), *encode_new_head(record)
+        )
+        self._observe(now_ms, sent_at)
+        return bool(made)
 
     async def accept(self, execution_id: str) -> None:
         """Keep the run until it has ended, however long it waits.
@@ -97,8 +105,9 @@ class StateManager:
         Raises:
             RunLostError: GONE, ENDED, or FENCED by an owner of a higher epoch.
         """
+        sent_at = self._monotonic()
         head_reply, steps_reply, now_ms = await self._write("run_open", execution_id, epoch, owner)
-        self.clock.observe(now_ms)
+        self._observe(now_ms, sent_at)
         head = pairs(head_reply)
         record = decode_run(execution_id, head, pairs(steps_reply))
         return OpenedRun(record, int(head[b"opens"]), _signal(head.get(b"sig", b"")))
@@ -120,7 +129,7 @@ class StateManager:
         """
         head_fields = encode_head_change(head)
         step_fields = [field for step in steps for field in (step.path, encode_record(step))]
-        reply = await self._write(
+        _, signal = await self._write(
             "run_commit",
             execution_id,
             *(epoch, sequence),
@@ -128,8 +137,7 @@ class StateManager:
             *(len(steps), *step_fields),
             *map(encode_record, events),
         )
-        self.clock.observe(reply[2])
-        return _signal(reply[1])
+        return _signal(signal)
 
     async def signal(self, execution_id: str, signal: Signal) -> ExecutionStatus:
         """Leave a signal for the owner and push it there; answers the status. A run that has ended stays as it is.
@@ -138,10 +146,9 @@ class StateManager:
             FlowError: EXECUTION_NOT_FOUND.
         """
         try:
-            status, owner, now_ms = await self._write("run_signal", execution_id, signal)
+            status, owner = await self._write("run_signal", execution_id, signal)
         except RunLostError:
             raise _not_found(execution_id) from None
-        self.clock.observe(now_ms)
         if owner:
             await self._link.execute("SPUBLISH", _signals(owner.decode()), execution_id)
         return ExecutionStatus(status.decode())
@@ -174,9 +181,7 @@ class StateManager:
         Raises:
             FlowError: EXECUTION_NOT_FOUND.
         """
-        entries = await self._link.execute(
-            "XREVRANGE", keys.execution_events(execution_id), "+", "-", "COUNT", 1
-        )
+        entries = await self._link.execute("XREVRANGE", keys.execution_events(execution_id), "+", "-", "COUNT", 1)
         if not entries:
             raise _not_found(execution_id)
         return _event(entries[0])
@@ -211,6 +216,11 @@ class StateManager:
             "ZRANGE", keys.open_runs(), "-inf", created_before_ms, "BYSCORE", "LIMIT", offset, limit
         )
         return [name.decode() for name in found]
+
+    def _observe(self, now_ms: int, sent_at: float) -> None:
+        # When in a slow round trip Redis looked at its clock is not known.
+        if self._monotonic() - sent_at < PROMPT_S:
+            self.clock.observe(now_ms, sent_at)
 
     async def _write(self, function: str, execution_id: str, *arguments: Any) -> Any:
         try:

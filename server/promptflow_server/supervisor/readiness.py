@@ -6,6 +6,10 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import grpc
+import httpx
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
 from promptflow_server.supervisor.part import Probe
 
 PROBE_TIMEOUT_S = 2.0
@@ -15,9 +19,6 @@ def grpc_serves(address: str) -> Probe:
     """Whether the standard health service at `address` says SERVING for the whole server."""
 
     async def probe() -> bool:
-        import grpc  # noqa: PLC0415  # only who supervises pays for it
-        from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse  # noqa: PLC0415
-
         # A channel each: one that failed once waits longer and longer before it tries again.
         async with grpc.aio.insecure_channel(address) as channel:
             check: Any = channel.unary_unary(
@@ -38,8 +39,6 @@ def http_answers(*urls: str) -> Probe:
     """Whether every url is answered with success."""
 
     async def probe() -> bool:
-        import httpx  # noqa: PLC0415  # only who supervises pays for it
-
         async with httpx.AsyncClient(timeout=PROBE_TIMEOUT_S, trust_env=False) as client:
             try:
                 answers = [await client.get(url) for url in urls]

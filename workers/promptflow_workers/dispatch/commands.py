@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from promptflow_core.errors import FlowError, Reason
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
+from promptflow_core.errors import FlowError, Reason
 from promptflow_workers.dispatch.wire import Argument, Wire
 
 ROUND_TRIP_S = 5.0

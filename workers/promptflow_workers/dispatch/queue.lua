@@ -69,10 +69,10 @@ local function wake(P, t)
   if waiting == 0 then return end
   local idle = {}
   for _, w in ipairs(redis.call('ZRANGEBYSCORE', P .. 'workers', t, '+inf')) do
-    local about = redis.call('HMGET', P .. 'seen', w)
+    local seen = tonumber(redis.call('HGET', P .. 'seen', w) or 0)
     local room = tonumber(redis.call('HGET', P .. 'slots', w) or 0) - redis.call('HLEN', P .. 'f:' .. w)
     if room > 0 then
-      idle[#idle + 1] = {name = w, room = room, is_fresh = t - tonumber(about[1] or 0) < FRESH_MS}
+      idle[#idle + 1] = {name = w, room = room, is_fresh = t - seen < FRESH_MS}
     end
   end
   table.sort(idle, function(a, b)
@@ -131,9 +131,10 @@ end
 -- a running call waits again at its old place; one that lost too many workers ends with an error
 local function give_back(P, id, is_lost, t)
   local c = P .. 'c:' .. id
-  local score, owner, worker, losses = unpack(redis.call('HMGET', c, 'score', 'owner', 'worker', 'losses'))
+  local score, owner, worker = unpack(redis.call('HMGET', c, 'score', 'owner', 'worker'))
+  if not score then return end   -- the server lost the rest of it
   if is_lost then
-    losses = redis.call('HINCRBY', c, 'losses', 1)
+    local losses = redis.call('HINCRBY', c, 'losses', 1)
     if owner ~= '' and losses >= MAX_LOSSES then
       local message = 'the worker was lost ' .. losses .. ' times while it ran this call'
       local result = cmsgpack.pack({call_id = id, error = {reason = 'WORKER_LOST', message = message}})
@@ -349,16 +350,17 @@ end
 -- Result: live workers, calls that wait (or lie with dead workers), age of the oldest of them in ms.
 local function depth(keys)
   local P, t = keys[1], micros()
+  local t_ms = digits(math.floor(t / 1000))
   local waiting, oldest = redis.call('ZCARD', P .. 'wait'), t
   local first = redis.call('ZRANGE', P .. 'wait', 0, 0, 'WITHSCORES')
   if first[2] then oldest = tonumber(first[2]) end
-  for _, w in ipairs(redis.call('ZRANGEBYSCORE', P .. 'workers', '-inf', '(' .. digits(t / 1000))) do
+  for _, w in ipairs(redis.call('ZRANGEBYSCORE', P .. 'workers', '-inf', '(' .. t_ms)) do
     for _, id in ipairs(redis.call('HKEYS', P .. 'f:' .. w)) do
       waiting = waiting + 1
-      oldest = math.min(oldest, tonumber(redis.call('HGET', P .. 'c:' .. id, 'score')))
+      oldest = math.min(oldest, tonumber(redis.call('HGET', P .. 'c:' .. id, 'score') or oldest))
     end
   end
-  local live = redis.call('ZCOUNT', P .. 'workers', digits(t / 1000), '+inf')
+  local live = redis.call('ZCOUNT', P .. 'workers', t_ms, '+inf')
   return {live, waiting, math.max(0, math.floor((t - oldest) / 1000))}
 end
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import Field
+
 from promptflow_core.coercion import CoercionError, coerce
 from promptflow_core.errors import FlowError, Reason
 from promptflow_core.executor import BaseExecutor, ExecutionContext, ExecutionResult, ExecutorConfig
 from promptflow_core.type_syntax import TypeSyntaxError, parse_fields
 from promptflow_core.types import ObjectType
 from promptflow_core.values import NativeValue
-from pydantic import Field
 
 
 class CombinedField(ExecutorConfig):
@@ -56,7 +57,9 @@ class Combine(BaseExecutor[CombineConfig, dict[str, NativeValue]]):
                 )
         return ObjectType(fields)
 
-    async def execute(self, context: ExecutionContext, config: CombineConfig) -> ExecutionResult[dict[str, NativeValue]]:
+    async def execute(
+        self, context: ExecutionContext, config: CombineConfig
+    ) -> ExecutionResult[dict[str, NativeValue]]:
         """Fit each rendered value; null takes the field's default, or leaves the field out.
 
         Raises:
@@ -64,7 +67,7 @@ class Combine(BaseExecutor[CombineConfig, dict[str, NativeValue]]):
         """
         given = {field.name: field.default if field.value is None else field.value for field in config.fields}
         try:
-            output = coerce(given, self.output_type(config.model_dump()))
+            output = coerce(given, self.output_type({"fields": [vars(field) for field in config.fields]}))
         except (CoercionError, TypeSyntaxError) as error:
             raise FlowError(Reason.CONFIG_INVALID, f"step `{context.step}`: {error}") from None
         return ExecutionResult(output)

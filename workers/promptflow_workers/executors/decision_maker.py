@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import Field, StrictBool
+
 from promptflow_core.errors import FlowError, Reason
 from promptflow_core.executor import BaseExecutor, ExecutionContext, ExecutionResult, ExecutorConfig
 from promptflow_core.type_syntax import TypeSyntaxError, parse_type
 from promptflow_core.types import FieldType, ObjectType
 from promptflow_core.values import NativeValue
-from pydantic import Field, StrictBool
 
 _HINT = 'write `rules: [{when: "{{ … }}", path: name}]`'
 
@@ -49,7 +50,8 @@ class DecisionMaker(BaseExecutor[DecisionMakerConfig, dict[str, NativeValue]]):
         except TypeSyntaxError as error:
             index = error.path[-1] if error.path else None
             place = places[values[index]] if isinstance(index, int) else ()
-            raise TypeSyntaxError(f"path: {error}", place, error.hint) from None
+            hint = "paths are words of letters, digits and `_`, written out; conditions belong in `when`"
+            raise TypeSyntaxError(f"path: {error}", place, hint) from None
         return ObjectType((FieldType("path", paths, required=True),))
 
     async def execute(
@@ -75,10 +77,10 @@ def _mentions(config: Mapping[str, Any]) -> dict[Any, tuple[str | int, ...]]:
     places: dict[Any, tuple[str | int, ...]] = {}
     entries: Sequence[Any] = rules  # pyright: ignore[reportUnknownVariableType]
     for index, entry in enumerate(entries):
-        if not isinstance(entry, Mapping) or "when" not in entry or not isinstance(entry.get("path"), str):
+        rule: Mapping[str, Any] = entry if isinstance(entry, Mapping) else {}  # pyright: ignore[reportUnknownVariableType]
+        if "when" not in rule or not isinstance(rule.get("path"), str):
             raise TypeSyntaxError("a rule is a mapping with `when` and `path`", ("rules", index), _HINT)
-        path: str = entry["path"]  # pyright: ignore[reportUnknownVariableType]
-        places.setdefault(path, ("rules", index, "path"))
+        places.setdefault(rule["path"], ("rules", index, "path"))
     default = config.get("default")
     if default is not None:
         places.setdefault(default, ("default",))

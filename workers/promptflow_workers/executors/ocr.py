@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING
+
+from pydantic import Field, InstanceOf
+
+from promptflow_core.errors import FlowError, Reason
 from promptflow_core.executor import BaseExecutor, ExecutionContext, ExecutionResult, ExecutorConfig, ExecutorOutput
 from promptflow_core.modeling import Int32
 from promptflow_core.values import FileRef
-from pydantic import Field, InstanceOf
+
+if TYPE_CHECKING:
+    from promptflow_workers.models.ocr.messages import Page
+    from promptflow_workers.models.ocr.pool import ReaderPool
 
 
 class OcrConfig(ExecutorConfig):
@@ -48,5 +57,53 @@ class Ocr(BaseExecutor[OcrConfig, OcrOutput]):
     Config = OcrConfig
     Output = OcrOutput
 
+    def __init__(self) -> None:
+        self._readers: ReaderPool | None = None
+
+    async def start(self) -> None:
+        """Start a page reader.
+
+        Raises:
+            FlowError: MODEL_UNAVAILABLE, Tesseract or its data cannot be used.
+        """
+        from promptflow_workers.models.ocr.pool import ReaderPool  # noqa: PLC0415 - a worker's alone
+
+        readers = ReaderPool(len(os.sched_getaffinity(0)))
+        await readers.start()
+        self._readers = readers
+
+    async def close(self) -> None:
+        """End the page readers."""
+        if self._readers is not None:
+            await self._readers.close()
+            self._readers = None
+
     async def execute(self, context: ExecutionContext, config: OcrConfig) -> ExecutionResult[OcrOutput]:
-        raise NotImplementedError
+        """Read one page.
+
+        Raises:
+            FlowError: FILE_UNREADABLE, CONFIG_INVALID (language), STEP_TIMEOUT.
+        """
+        if self._readers is None:
+            raise FlowError(Reason.MODEL_UNAVAILABLE, "no page reader runs; call `start` first")
+        document = config.document
+        page = await self._readers.read(
+            context.files.path(document),
+            name=document.name or "document",
+            language=config.language,
+            deadline_at=context.deadline_at,
+        )
+        return ExecutionResult(_output_of(page))
+
+
+def _output_of(page: Page) -> OcrOutput:
+    words = [
+        Word(
+            text=word.text,
+            confidence=word.confidence,
+            box=Box(left=Int32(word.left), top=Int32(word.top), right=Int32(word.right), bottom=Int32(word.bottom)),
+        )
+        for word in page.words
+    ]
+    mean = sum(word.confidence for word in words) / len(words) if words else 0.0
+    return OcrOutput(text=page.text, confidence=mean, words=words)

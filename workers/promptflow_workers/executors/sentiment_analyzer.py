@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from promptflow_core.errors import FlowError
+from pydantic import Field
+
+from promptflow_core.errors import FlowError, Reason
 from promptflow_core.executor import (
     BaseExecutor,
     BatchPolicy,
@@ -13,7 +18,13 @@ from promptflow_core.executor import (
     ExecutorConfig,
     ExecutorOutput,
 )
-from pydantic import Field
+from promptflow_core.settings import Settings
+
+if TYPE_CHECKING:
+    from promptflow_workers.models.text_classifier import TextClassifier
+
+MODEL = "sentiment-minilm"
+MAX_TOKENS = 512
 
 
 class SentimentAnalyzerConfig(ExecutorConfig):
@@ -39,7 +50,41 @@ class SentimentAnalyzer(BaseExecutor[SentimentAnalyzerConfig, SentimentAnalyzerO
     Config = SentimentAnalyzerConfig
     Output = SentimentAnalyzerOutput
 
+    def __init__(self) -> None:
+        self._classifier: TextClassifier | None = None
+
+    async def start(self) -> None:
+        """Fetch the weights where they are missing, load and warm the model.
+
+        Raises:
+            FlowError: MODEL_UNAVAILABLE, with what to do.
+        """
+        from promptflow_workers.models.repository import load_text_classifier  # noqa: PLC0415 - yaml, httpx
+
+        settings = Settings.from_environment(os.environ)
+        self._classifier = await load_text_classifier(MODEL, settings)
+
+    async def close(self) -> None:
+        """Let running batches end."""
+        if self._classifier is not None:
+            await asyncio.to_thread(self._classifier.close)
+            self._classifier = None
+
+    def cost(self, config: SentimentAnalyzerConfig) -> int:
+        """Tokens, estimated: exact ones would be counted twice, and English has about four letters to one."""
+        return min(MAX_TOKENS, 2 + len(config.text) // 4)
+
     async def execute_batch(
         self, context: ExecutionContext, configs: Sequence[SentimentAnalyzerConfig]
     ) -> Sequence[ExecutionResult[SentimentAnalyzerOutput] | FlowError]:
-        raise NotImplementedError
+        """Classify all texts in as few model runs as their lengths allow."""
+        del context
+        if self._classifier is None:
+            raise FlowError(Reason.MODEL_UNAVAILABLE, f"model `{MODEL}` is not loaded; call `start` first")
+        answers = await self._classifier.classify([config.text for config in configs])
+        return [
+            ExecutionResult(
+                SentimentAnalyzerOutput(label=answer.label, confidence=answer.confidence, scores=answer.scores)
+            )
+            for answer in answers
+        ]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import Field
+
 from promptflow_core.coercion import CoercionError, coerce
 from promptflow_core.errors import FlowError, Reason
 from promptflow_core.executor import BaseExecutor, ExecutionContext, ExecutionResult, ExecutorConfig
 from promptflow_core.type_syntax import TypeSyntaxError, parse_type
 from promptflow_core.types import SCALARS, FieldType, Kind, ObjectType
 from promptflow_core.values import NativeValue
-from pydantic import Field
 
 _KEYS = ("type", "fields", "values", "value")
 
@@ -53,7 +54,7 @@ class Transform(BaseExecutor[TransformConfig, dict[str, NativeValue]]):
             FlowError: CONFIG_INVALID, the value does not fit; the message names the place in it.
         """
         try:
-            output = coerce({"value": config.value}, self.output_type(config.model_dump()))
+            output = coerce({"value": config.value}, self.output_type(vars(config)))
         except (CoercionError, TypeSyntaxError) as error:
             raise FlowError(Reason.CONFIG_INVALID, f"step `{context.step}`: {error}") from None
         return ExecutionResult(output)

@@ -83,23 +83,23 @@ def _check_tokens(text: str) -> None:
     frames: list[set[str] | None] = []
     expects_key = False
     for match in _TOKEN.finditer(text):
-        token, position = match[0], match.start()
-        if token in ("{", "["):
-            frames.append(set() if token == "{" else None)
+        lexeme, position = match[0], match.start()
+        if lexeme in ("{", "["):
+            frames.append(set() if lexeme == "{" else None)
             if len(frames) > MAX_DEPTH:
                 raise _malformed(text, position, f"nested deeper than {MAX_DEPTH} levels")
-        elif token in ("}", "]") and frames:
+        elif lexeme in ("}", "]") and frames:
             frames.pop()
-        elif token[0] == '"':
-            _check_string(text, token, position, frames[-1] if expects_key and frames else None)
-        elif token not in (":", ","):
-            _check_number(text, token, position)
-        expects_key = token == "{" or (token == "," and bool(frames) and frames[-1] is not None)
+        elif lexeme[0] == '"':
+            _check_string(text, lexeme, position, frames[-1] if expects_key and frames else None)
+        elif lexeme not in (":", ","):
+            _check_number(text, lexeme, position)
+        expects_key = lexeme == "{" or (lexeme == "," and bool(frames) and frames[-1] is not None)
 
 
-def _check_string(text: str, token: str, position: int, keys: set[str] | None) -> None:
+def _check_string(text: str, lexeme: str, position: int, keys: set[str] | None) -> None:
     try:
-        value: str = json.loads(token)
+        value: str = json.loads(lexeme)
     except json.JSONDecodeError:
         raise _malformed(text, position, "broken string") from None
     if any("\ud800" <= character <= "\udfff" for character in value):
@@ -111,12 +111,12 @@ def _check_string(text: str, token: str, position: int, keys: set[str] | None) -
     keys.add(value)
 
 
-def _check_number(text: str, token: str, position: int) -> None:
-    if token in ("NaN", "Infinity", "-Infinity"):
-        raise _malformed(text, position, f"{token} is no JSON")
-    if len(token) > MAX_DIGITS:
+def _check_number(text: str, lexeme: str, position: int) -> None:
+    if lexeme in ("NaN", "Infinity", "-Infinity"):
+        raise _malformed(text, position, f"{lexeme} is no JSON")
+    if len(lexeme) > MAX_DIGITS:
         raise _malformed(text, position, "the number has too many digits")
-    if token not in ("true", "false", "null") and abs(float(token)) == float("inf"):
+    if lexeme not in ("true", "false", "null") and abs(float(lexeme)) == float("inf"):
         raise _malformed(text, position, "the number is out of range")
 
 

@@ -10,8 +10,8 @@
 -- pf1_run_accept  ARGV: none                                          result: 1, or 0 where the run is gone
 -- pf1_run_open    ARGV: epoch, owner                                  result: {head, steps, now}
 -- pf1_run_commit  ARGV: epoch, sequence before, n, head dictionary of n entries..., n, steps dictionary of n..., events...
---                                                                     result: {sequence, signal, now}
--- pf1_run_signal  ARGV: signal                                        result: {status, owner, now}
+--                                                                     result: {sequence, signal}
+-- pf1_run_signal  ARGV: signal                                        result: {status, owner}
 -- pf1_run_read    ARGV: none                                          result: {head, steps}, empty where there is no run
 
 local UNACCEPTED_MS = 3600000 -- a run that nobody acknowledged or opened is forgotten after this
@@ -88,7 +88,7 @@ local function commit(keys, args)
   local signal = head[4] or ''
   if events > 0 and sequence == tonumber(args[2]) + events then
     -- Under one epoch there is one writer, and it writes in order: this is the transition whose reply was lost.
-    return { sequence, signal, now_ms() }
+    return { sequence, signal }
   end
   if TERMINAL[head[1]] then
     return redis.error_reply('ENDED ' .. head[1])
@@ -106,7 +106,7 @@ local function commit(keys, args)
   if events > 0 then
     redis.call('SPUBLISH', keys[3], sequence)
   end
-  return { sequence, signal, now_ms() }
+  return { sequence, signal }
 end
 
 local function signal(keys, args)
@@ -117,7 +117,7 @@ local function signal(keys, args)
   if not TERMINAL[head[1]] then
     redis.call('HSET', keys[1], 'sig', args[1])
   end
-  return { head[1], head[2] or '', now_ms() }
+  return { head[1], head[2] or '' }
 end
 
 local function read(keys)

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
 from tests.unit.server.gateway.echo_server import RunningGateway, compile_echo, running_gateway
 
 

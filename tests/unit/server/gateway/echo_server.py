@@ -19,6 +19,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_tools import protoc
+
 from promptflow_server.gateway.config import Address, Instance, derive_config
 from promptflow_server.gateway.envoy import envoy_binary
 from promptflow_server.gateway.http_face import http_face

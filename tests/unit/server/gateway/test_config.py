@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from promptflow_server.gateway.config import Address, Instance, derive_config, source_config
 from promptflow_server.gateway.envoy import GatewayError, validate
 from promptflow_server.gateway.http_face import http_face

@@ -3,6 +3,7 @@ from __future__ import annotations
 from google.api import annotations_pb2  # type: ignore[import-untyped]
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet, MethodDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
+
 from promptflow_server.gateway.http_face import http_face
 
 ECHO = "promptflow_api.flows.echo.v1"

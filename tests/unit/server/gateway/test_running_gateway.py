@@ -10,10 +10,10 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from tests.unit.server.gateway.echo_server import SERVICE, RunningGateway, compile_echo, until_it_serves
+
 from promptflow_server.gateway.http_face import http_face
 from promptflow_server.gateway.xds import write_transcoder
-
-from tests.unit.server.gateway.echo_server import SERVICE, RunningGateway, compile_echo, until_it_serves
 
 EXECUTE, STREAM, STATUS = "/api/v1/echo/execute", "/api/v1/echo/execute/stream", "/api/v1/echo/status/x1"
 JSON = {"content-type": "application/json"}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
 from promptflow_server.gateway.envoy import GatewayError
 from promptflow_server.gateway.http_face import HttpFace, http_face
 from promptflow_server.gateway.xds import KEPT_DESCRIPTORS, write_transcoder

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+
 from promptflow_server.store.state import StateManager
 from promptflow_workers.dispatch.link import Link
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from promptflow_core.errors import ErrorRecord, Reason, Violation
 from promptflow_core.records import EventKind, EventRecord, Progress, StepRecord, StepStatus
 from promptflow_core.values import FileRef

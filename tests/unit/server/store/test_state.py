@@ -8,6 +8,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 import pytest
+
 from promptflow_core import keys
 from promptflow_core.errors import FlowError, Reason
 from promptflow_core.records import (
@@ -90,9 +91,7 @@ async def test_a_transition_is_read_back_whole(state: StateManager) -> None:
         status=ExecutionStatus.RUNNING, progress=Progress(50.0, "read", ("read",)), started_at_ms=NOW, server="server-1"
     )
     assert await commit(state, record, epoch=7, sequence=1, head=change, steps=[step], events=2) is None
-    assert await state.read(record.execution_id) == replace(
-        change.applied_to(record), sequence=3, steps={"read": step}
-    )
+    assert await state.read(record.execution_id) == replace(change.applied_to(record), sequence=3, steps={"read": step})
     assert [found.sequence for found in await state.events(record.execution_id, 0)] == [1, 2, 3]
     assert await state.last_event(record.execution_id) == event(record, 3)
 
@@ -198,7 +197,9 @@ async def test_what_is_refused_says_why_and_writes_nothing(state: StateManager, 
     before: list[object] = []
 
     async def snapshot() -> list[object]:
-        head = dict(zip(*[iter(await link.execute("HGETALL", keys.execution_head(record.execution_id)))] * 2, strict=True))
+        head = dict(
+            zip(*[iter(await link.execute("HGETALL", keys.execution_head(record.execution_id)))] * 2, strict=True)
+        )
         return [head[b"seq"], head[b"status"], await link.execute("XLEN", keys.execution_events(record.execution_id))]
 
     with pytest.raises(RunLostError) as caught:
@@ -208,7 +209,7 @@ async def test_what_is_refused_says_why_and_writes_nothing(state: StateManager, 
             before = await snapshot()
     assert caught.value.loss is loss
     assert await snapshot() == before
-    sequence, _, events = before
+    sequence, *_, events = before
     assert sequence == str(events).encode()
 
 
@@ -304,7 +305,11 @@ async def test_functions_that_the_server_lost_are_loaded_again(state: StateManag
 @pytest.mark.parametrize(
     ("left", "right", "expected"),
     [
-        ({"a": 1, "b": {"x": [1, {"p": 1, "q": 2}], "y": 2}}, {"b": {"y": 2, "x": [1, {"q": 2, "p": 1}]}, "a": 1}, True),
+        (
+            {"a": 1, "b": {"x": [1, {"p": 1, "q": 2}], "y": 2}},
+            {"b": {"y": 2, "x": [1, {"q": 2, "p": 1}]}, "a": 1},
+            True,
+        ),
         ({"a": float("nan")}, {"a": float("nan")}, True),
         ({"a": 1}, {"a": 2}, False),
         ({"a": 1}, {"a": 1, "b": None}, False),

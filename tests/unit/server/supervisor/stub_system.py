@@ -6,11 +6,11 @@ import asyncio
 import sys
 from pathlib import Path
 
+from tests.unit.server.supervisor.stubs import STEADY, STUBBORN, stub_part
+
 from promptflow_server.supervisor.part import PartEvent
 from promptflow_server.supervisor.signals import run_until_signalled
 from promptflow_server.supervisor.supervisor import Supervisor
-
-from tests.unit.server.supervisor.stubs import STEADY, STUBBORN, stub_part
 
 
 async def main(folder: Path) -> None:

@@ -4,10 +4,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from tests.unit.server.supervisor.stubs import PARENT, SILENT, await_end, is_running, stub_part
+
 from promptflow_server.supervisor.child import Child
 from promptflow_server.supervisor.part import Part
-
-from tests.unit.server.supervisor.stubs import PARENT, SILENT, await_end, is_running, stub_part
 
 
 async def test_both_outputs_are_appended_to_the_log_and_the_tail_is_its_own(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from promptflow_server.supervisor.ports import Ports, PortsTakenError, is_free, require_free
-
 from tests.unit.server.gateway.echo_server import free_ports
+
+from promptflow_server.supervisor.ports import Ports, PortsTakenError, is_free, require_free
 
 
 @contextmanager

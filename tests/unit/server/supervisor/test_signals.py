@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
 from tests.unit.server.supervisor.stubs import await_end
 
 ROOT = Path(__file__).parents[4]

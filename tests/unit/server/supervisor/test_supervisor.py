@@ -4,11 +4,6 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from promptflow_server.supervisor.keeper import PartFailedError
-from promptflow_server.supervisor.part import PartChange, PartEvent
-from promptflow_server.supervisor.restart import RestartPolicy
-from promptflow_server.supervisor.supervisor import Supervisor
-
 from tests.unit.server.supervisor.stubs import (
     DIES_ONCE,
     DOOMED,
@@ -20,6 +15,11 @@ from tests.unit.server.supervisor.stubs import (
     stub_part,
     told,
 )
+
+from promptflow_server.supervisor.keeper import PartFailedError
+from promptflow_server.supervisor.part import PartChange, PartEvent
+from promptflow_server.supervisor.restart import RestartPolicy
+from promptflow_server.supervisor.supervisor import Supervisor
 
 QUICK = RestartPolicy(max_quick_deaths=3, first_delay_s=0.01, max_delay_s=0.02)
 STARTING, READY, DIED = PartChange.STARTING, PartChange.READY, PartChange.DIED

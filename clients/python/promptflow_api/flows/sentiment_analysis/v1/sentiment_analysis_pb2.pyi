@@ -1,0 +1,153 @@
+import datetime
+
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.rpc import status_pb2 as _status_pb2
+from promptflow_api.v1 import events_pb2 as _events_pb2
+from promptflow_api.v1 import execution_pb2 as _execution_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ExecuteRequest(_message.Message):
+    __slots__ = ("text", "execution_mode", "options")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_MODE_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    execution_mode: _execution_pb2.ExecutionMode.Value
+    options: _execution_pb2.ExecuteOptions
+    def __init__(self, text: _Optional[str] = ..., execution_mode: _Optional[_Union[_execution_pb2.ExecutionMode.Value, str]] = ..., options: _Optional[_Union[_execution_pb2.ExecuteOptions, _Mapping]] = ...) -> None: ...
+
+class WatchRequest(_message.Message):
+    __slots__ = ("execution_id", "after_sequence")
+    EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    execution_id: str
+    after_sequence: int
+    def __init__(self, execution_id: _Optional[str] = ..., after_sequence: _Optional[int] = ...) -> None: ...
+
+class GetStatusRequest(_message.Message):
+    __slots__ = ("execution_id", "read_mask")
+    EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    READ_MASK_FIELD_NUMBER: _ClassVar[int]
+    execution_id: str
+    read_mask: _field_mask_pb2.FieldMask
+    def __init__(self, execution_id: _Optional[str] = ..., read_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
+
+class CancelRequest(_message.Message):
+    __slots__ = ("execution_id",)
+    EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    execution_id: str
+    def __init__(self, execution_id: _Optional[str] = ...) -> None: ...
+
+class Execution(_message.Message):
+    __slots__ = ("execution_id", "status", "progress", "result", "steps", "error", "metadata")
+    EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    execution_id: str
+    status: _execution_pb2.ExecutionStatus.Value
+    progress: _execution_pb2.Progress
+    result: Result
+    steps: Steps
+    error: _status_pb2.Status
+    metadata: _execution_pb2.ExecutionMetadata
+    def __init__(self, execution_id: _Optional[str] = ..., status: _Optional[_Union[_execution_pb2.ExecutionStatus.Value, str]] = ..., progress: _Optional[_Union[_execution_pb2.Progress, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., steps: _Optional[_Union[Steps, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., metadata: _Optional[_Union[_execution_pb2.ExecutionMetadata, _Mapping]] = ...) -> None: ...
+
+class Result(_message.Message):
+    __slots__ = ("analyze",)
+    ANALYZE_FIELD_NUMBER: _ClassVar[int]
+    analyze: SentimentAnalyzerOutput
+    def __init__(self, analyze: _Optional[_Union[SentimentAnalyzerOutput, _Mapping]] = ...) -> None: ...
+
+class Steps(_message.Message):
+    __slots__ = ("analyze",)
+    ANALYZE_FIELD_NUMBER: _ClassVar[int]
+    analyze: AnalyzeStep
+    def __init__(self, analyze: _Optional[_Union[AnalyzeStep, _Mapping]] = ...) -> None: ...
+
+class AnalyzeStep(_message.Message):
+    __slots__ = ("state", "output")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    state: _execution_pb2.StepState
+    output: SentimentAnalyzerOutput
+    def __init__(self, state: _Optional[_Union[_execution_pb2.StepState, _Mapping]] = ..., output: _Optional[_Union[SentimentAnalyzerOutput, _Mapping]] = ...) -> None: ...
+
+class SentimentAnalyzerOutput(_message.Message):
+    __slots__ = ("label", "confidence", "scores")
+    class ScoresEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    confidence: float
+    scores: _containers.ScalarMap[str, float]
+    def __init__(self, label: _Optional[str] = ..., confidence: _Optional[float] = ..., scores: _Optional[_Mapping[str, float]] = ...) -> None: ...
+
+class Event(_message.Message):
+    __slots__ = ("execution_id", "sequence", "time", "progress", "accepted", "started", "step_started", "step_progress", "step_output", "step_completed", "step_failed", "step_retrying", "step_skipped", "heartbeat", "done")
+    EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    STEP_STARTED_FIELD_NUMBER: _ClassVar[int]
+    STEP_PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    STEP_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    STEP_COMPLETED_FIELD_NUMBER: _ClassVar[int]
+    STEP_FAILED_FIELD_NUMBER: _ClassVar[int]
+    STEP_RETRYING_FIELD_NUMBER: _ClassVar[int]
+    STEP_SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    execution_id: str
+    sequence: int
+    time: _timestamp_pb2.Timestamp
+    progress: _execution_pb2.Progress
+    accepted: Execution
+    started: Execution
+    step_started: _events_pb2.StepStartedEvent
+    step_progress: _events_pb2.StepProgressEvent
+    step_output: StepOutputEvent
+    step_completed: StepOutputEvent
+    step_failed: _events_pb2.StepFailedEvent
+    step_retrying: _events_pb2.StepRetryingEvent
+    step_skipped: _events_pb2.StepSkippedEvent
+    heartbeat: _events_pb2.HeartbeatEvent
+    done: Execution
+    def __init__(self, execution_id: _Optional[str] = ..., sequence: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., progress: _Optional[_Union[_execution_pb2.Progress, _Mapping]] = ..., accepted: _Optional[_Union[Execution, _Mapping]] = ..., started: _Optional[_Union[Execution, _Mapping]] = ..., step_started: _Optional[_Union[_events_pb2.StepStartedEvent, _Mapping]] = ..., step_progress: _Optional[_Union[_events_pb2.StepProgressEvent, _Mapping]] = ..., step_output: _Optional[_Union[StepOutputEvent, _Mapping]] = ..., step_completed: _Optional[_Union[StepOutputEvent, _Mapping]] = ..., step_failed: _Optional[_Union[_events_pb2.StepFailedEvent, _Mapping]] = ..., step_retrying: _Optional[_Union[_events_pb2.StepRetryingEvent, _Mapping]] = ..., step_skipped: _Optional[_Union[_events_pb2.StepSkippedEvent, _Mapping]] = ..., heartbeat: _Optional[_Union[_events_pb2.HeartbeatEvent, _Mapping]] = ..., done: _Optional[_Union[Execution, _Mapping]] = ...) -> None: ...
+
+class StepOutputEvent(_message.Message):
+    __slots__ = ("step", "item", "attempt", "output")
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    step: str
+    item: int
+    attempt: int
+    output: StepValue
+    def __init__(self, step: _Optional[str] = ..., item: _Optional[int] = ..., attempt: _Optional[int] = ..., output: _Optional[_Union[StepValue, _Mapping]] = ...) -> None: ...
+
+class StepValue(_message.Message):
+    __slots__ = ("analyze",)
+    ANALYZE_FIELD_NUMBER: _ClassVar[int]
+    analyze: SentimentAnalyzerOutput
+    def __init__(self, analyze: _Optional[_Union[SentimentAnalyzerOutput, _Mapping]] = ...) -> None: ...

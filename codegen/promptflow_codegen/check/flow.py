@@ -1,0 +1,43 @@
+"""One flow against a catalogue of executors."""
+
+from __future__ import annotations
+
+from promptflow_codegen.check.graph import order_steps
+from promptflow_codegen.check.inputs import check_inputs
+from promptflow_codegen.check.outputs import check_outputs
+from promptflow_codegen.check.scope import Scope
+from promptflow_codegen.check.steps import check_steps, type_steps
+from promptflow_codegen.check.templates import TemplateCheck
+from promptflow_codegen.checked import CheckedFlow
+from promptflow_codegen.diagnostics import Report
+from promptflow_codegen.naming import RESERVED_FLOWS, is_python_keyword
+from promptflow_codegen.nodes import FlowNode
+from promptflow_codegen.template_syntax import template_environment
+from promptflow_core.executor import Catalog
+
+
+def check_flow(flow: FlowNode, catalog: Catalog, report: Report) -> CheckedFlow | None:
+    """What the flow means, or None where something in it is wrong; everything that is wrong goes to `report`."""
+    _check_name(flow, report)
+    environment = template_environment()
+    inputs = check_inputs(flow.inputs, report)
+    typed = type_steps(flow, catalog, report)
+    scope = Scope(inputs, {step.node.name.text: step.result_type for step in typed})
+    steps = check_steps(flow, typed, scope, environment, report)
+    outputs = None
+    if flow.outputs is not None:
+        outputs = check_outputs(flow.outputs, TemplateCheck(scope, report, environment), report)
+    if report.has_errors:
+        return None
+    order = order_steps({step.name: step.needs for step in steps})
+    return CheckedFlow(flow, inputs, steps, order, outputs)
+
+
+def _check_name(flow: FlowNode, report: Report) -> None:
+    name = flow.name.text
+    if name in RESERVED_FLOWS:
+        message = f"a flow cannot be called `{name}`: the control plane has that path"
+        report.error("reserved-name", flow.name.position, message, "rename the flow")
+    elif is_python_keyword(name):
+        message = f"a flow cannot be called `{name}`: Python has no package of that name"
+        report.error("reserved-name", flow.name.position, message, "rename the flow")

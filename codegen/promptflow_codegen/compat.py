@@ -1,0 +1,121 @@
+"""What may not change within a major version: callers' requests stay valid, what they read stays there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from promptflow_codegen.diagnostics import Position, Report
+from promptflow_codegen.lock import LockedEnum, LockedMessage
+from promptflow_codegen.model import Enum, Field, Message, Promise
+from promptflow_codegen.naming import snake
+
+CODE = "breaking-change"
+
+_SPELLINGS = {
+    "int64": "integer",
+    "double": "number",
+    "bool": "boolean",
+    ".promptflow_api.v1.File": "file",
+    ".google.protobuf.Timestamp": "timestamp",
+    ".google.protobuf.Duration": "duration",
+    ".google.protobuf.Value": "json",
+    "map<string, ": "map<",
+}
+_KEPT = (Promise.INPUT, Promise.RESULT)
+_GROWING = ("min", "min_length")
+_SHRINKING = ("max", "max_length", "max_bytes")
+
+
+def check_fields(message: Message, path: str, before: LockedMessage, report: Report, next_version: int) -> None:
+    """Report changes of fields that callers of this version would notice."""
+    if message.promise not in _KEPT:
+        return
+    refuse = _Refusal(message, path, report, next_version)
+    for field in message.fields:
+        if not field.is_pinned:
+            _check_type(field, before, refuse)
+            if message.promise is Promise.INPUT:
+                _check_input(field, before, refuse)
+    if message.promise is Promise.RESULT:
+        names = {field.name for field in message.fields}
+        for name in before.fields:
+            if name not in names:
+                refuse(message.position, name, "was removed", "keep it")
+
+
+def check_enum(owner: Message, path: str, enum: Enum, before: LockedEnum, report: Report, next_version: int) -> None:
+    """Report values that callers of this version send or read and that are gone."""
+    if owner.promise not in _KEPT:
+        return
+    refuse = _Refusal(owner, path.rpartition(".")[0], report, next_version)
+    names = {value.name for value in enum.values}
+    for name in before.values:
+        if name not in names:
+            field = snake(path.rpartition(".")[2])
+            refuse(owner.position, field, f"no longer has the enum value `{name}`", "keep the value")
+
+
+class _Refusal:
+    """Says that a change is refused, and what can be done instead."""
+
+    def __init__(self, message: Message, path: str, report: Report, next_version: int) -> None:
+        self._what = "input" if message.promise is Promise.INPUT else "result field"
+        self._owner = _owner_of(path)
+        self._report = report
+        self._next_version = next_version
+
+    def __call__(self, position: Position, name: str, change: str, instead: str) -> None:
+        shown = f"{self._owner}.{name}" if self._owner else name
+        hint = (
+            f"{instead}, or make the change in a new file with `version: {self._next_version}`; "
+            f"where nobody uses version {self._next_version - 1} yet, delete its folder below `proto/`"
+        )
+        self._report.error(CODE, position, f"{self._what} `{shown}` {change}", hint)
+
+
+def _check_type(field: Field, before: LockedMessage, refuse: _Refusal) -> None:
+    old = before.fields.get(field.name)
+    gone = before.reserved.get(field.name)
+    if old is not None and old.type != field.full_type:
+        change = f"was `{_readable(old.type)}` and is now `{_readable(field.full_type)}`"
+        refuse(field.position, field.name, change, "keep its type and add another one with a new name")
+    elif gone is not None and gone.type != field.full_type:
+        change = f"returns as `{_readable(field.full_type)}`, but was `{_readable(gone.type)}` before it was removed"
+        refuse(field.position, field.name, change, "give it another name")
+
+
+def _check_input(field: Field, before: LockedMessage, refuse: _Refusal) -> None:
+    old = before.fields.get(field.name)
+    if field.is_required and old is None:
+        refuse(field.position, field.name, "is new and required", "make it optional, with a default")
+    elif field.is_required and old is not None and not old.is_required:
+        refuse(field.position, field.name, "was optional and is now required", "leave it optional")
+    for key in _narrowed(old.constraints if old else field.constraints, field.constraints):
+        refuse(field.position, field.name, f"has a narrower `{key}`", f"keep `{key}`")
+
+
+def _narrowed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """The constraints that refuse what was valid."""
+    found = [key for key in _GROWING if key in new and (key not in old or new[key] > old[key])]
+    found += [key for key in _SHRINKING if key in new and (key not in old or new[key] < old[key])]
+    if "pattern" in new and new["pattern"] != old.get("pattern"):
+        found.append("pattern")
+    if "values" in new and not ("values" in old and set(old["values"]) <= set(new["values"])):
+        found.append("values")
+    return found
+
+
+def _owner_of(path: str) -> str:
+    """The message at `path` as the file's author knows it: `ExecuteRequest.HomeAddress` is `home_address`."""
+    root, *inner = path.split(".")
+    names = inner if root in ("ExecuteRequest", "Result") else [root.removesuffix("Output"), *inner]
+    return ".".join(map(snake, names))
+
+
+def _readable(proto_type: str) -> str:
+    label, _, name = proto_type.rpartition("repeated ")
+    name = name.removeprefix("optional ")
+    for spelled, known in _SPELLINGS.items():
+        name = name.replace(spelled, known)
+    return f"{name}[]" if label or proto_type.startswith("repeated ") else name

@@ -1,0 +1,7 @@
+"""From the model to text: pure functions, one per kind of file, the same text for the same model.
+
+proto          the proto3 file of one flow
+schema         the JSON Schema of flow files, for editors
+stubs          Python modules of the messages and services
+python_client  the typed Python client
+"""

@@ -1,0 +1,180 @@
+"""The JSON Schema of flow files, by which editors complete, explain and underline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from promptflow_codegen.naming import RESERVED_FLOWS, RESERVED_INPUTS, RESERVED_STEPS
+from promptflow_core.executor import Catalog, ExecutorSpec
+from promptflow_core.type_syntax import FIELD_NAME
+from promptflow_core.types import EnumType, FieldType, Kind, ListType, MapType, ObjectType, ScalarType, ValueType
+
+Schema = Mapping[str, Any]
+
+_TEMPLATE: Schema = {"type": "string", "pattern": r"\{[{%]"}
+_TEXT: Schema = {"type": "string"}
+_DURATION: Schema = {"type": "string", "pattern": r"^\d+(\.\d+)?(ms|s|m|h|d)$", "examples": ["250ms", "30s", "2m"]}
+_SCALARS: Mapping[Kind, Schema] = {
+    Kind.STRING: _TEXT,
+    Kind.INTEGER: {"type": "integer"},
+    Kind.INT32: {"type": "integer"},
+    Kind.NUMBER: {"type": "number"},
+    Kind.BOOLEAN: {"type": "boolean"},
+    Kind.DURATION: _DURATION,
+    Kind.TIMESTAMP: {"type": "string", "format": "date-time"},
+    Kind.FILE: _TEMPLATE,
+    Kind.BYTES: _TEMPLATE,
+}
+_TYPE_NAMES = (*(str(kind) for kind in Kind), "enum", "object")
+
+
+def emit_schema(catalog: Catalog) -> str:
+    """Render the schema; the config of each executor in `catalog` is part of it."""
+    return json.dumps(_flow(catalog), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _flow(catalog: Catalog) -> Schema:
+    properties: dict[str, Schema] = {
+        "name": _name("Name of the flow: its package, its paths", RESERVED_FLOWS),
+        "version": {"type": "integer", "minimum": 1, "default": 1, "description": "Major version of the API"},
+        "description": _text("What the flow does, in a sentence"),
+        "labels": {"type": "object", "additionalProperties": _TEXT, "description": "Labels of every run"},
+        "inputs": {"type": "array", "items": {"$ref": "#/$defs/input"}, "description": "What a caller sends"},
+        "steps": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/step"}, "description": "What runs"},
+        "outputs": _outputs(),
+        "order": {"enum": ["sequential"], "description": "Run the steps as listed, one at a time"},
+        "timeout": {**_DURATION, "description": "Longest time of a whole run"},
+    }
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "PromptFlow flow",
+        "$defs": {"field": _field(()), "input": _field(RESERVED_INPUTS), "step": _step(catalog), "type": _type()},
+        **_object(properties, ("name", "steps")),
+    }
+
+
+def _step(catalog: Catalog) -> Schema:
+    properties: dict[str, Schema] = {
+        "name": _name("Name of the step; others read it as `steps.<name>`", RESERVED_STEPS),
+        "executor": {"enum": sorted(catalog), "description": "What runs the step"},
+        "config": {"type": "object"},
+        "needs": {"type": "array", "items": _TEXT, "description": "Steps to wait for beside those that are read"},
+        "condition": {**_TEMPLATE, "description": "The step is skipped where this is false"},
+        "for_each": {**_TEMPLATE, "description": "A list; the step runs once for each of its items"},
+        "as": _name("Name of the current item in templates; `item` by default", ()),
+        "max_parallel": {"type": "integer", "minimum": 1, "description": "Items that run at the same time, at most"},
+        "retry": _retry(),
+        "timeout": {**_DURATION, "description": "Longest time of one attempt"},
+        "description": _text("What the step is for"),
+    }
+    cases = [_case(catalog[name]) for name in sorted(catalog)]
+    return {**_object(properties, ("name", "executor")), "allOf": cases}
+
+
+def _case(spec: ExecutorSpec) -> Schema:
+    config = {**_fields(spec.config), "description": spec.description}
+    return {"if": {"properties": {"executor": {"const": spec.name}}}, "then": {"properties": {"config": config}}}
+
+
+def _retry() -> Schema:
+    properties: dict[str, Schema] = {
+        "max_attempts": {"type": "integer", "minimum": 1, "maximum": 100, "default": 3},
+        "initial": {**_DURATION, "default": "200ms"},
+        "max": {**_DURATION, "default": "30s"},
+        "multiplier": {"type": "number", "minimum": 1, "maximum": 100, "default": 2},
+    }
+    return {**_object(properties), "description": "Try again after errors that may pass"}
+
+
+def _outputs() -> Schema:
+    typed: dict[str, Schema] = {
+        "type": {"$ref": "#/$defs/type"},
+        "value": {},
+        "fields": {"type": "array", "items": {"$ref": "#/$defs/field"}},
+        "values": {"type": "array", "items": _TEXT},
+        "description": _text("What the field holds"),
+    }
+    value: Schema = {"anyOf": [_object(typed, ("value",)), {"type": ["string", "number", "boolean"]}]}
+    return {
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": value,
+        "propertyNames": {"pattern": f"^{FIELD_NAME.pattern}$"},
+        "description": "The result; without it, the output of every step",
+    }
+
+
+def _field(reserved: Iterable[str]) -> Schema:
+    number: Schema = {"type": "number"}
+    length: Schema = {"type": "integer", "minimum": 0}
+    properties: dict[str, Schema] = {
+        "name": _name("Name of the field", reserved),
+        "type": {"$ref": "#/$defs/type"},
+        "required": {"type": "boolean", "default": False},
+        "default": {"description": "Applies where the caller sends nothing"},
+        "description": _text("What the field holds"),
+        "fields": {"type": "array", "items": {"$ref": "#/$defs/field"}, "description": "Fields of `object`"},
+        "values": {"type": "array", "items": _TEXT, "description": "Values of `enum`, or those that a string may have"},
+        "min": number,
+        "max": number,
+        "min_length": length,
+        "max_length": length,
+        "max_bytes": length,
+        "pattern": {"type": "string", "format": "regex"},
+    }
+    return _object(properties, ("name",))
+
+
+def _type() -> Schema:
+    names = "|".join(_TYPE_NAMES)
+    return {
+        "anyOf": [{"enum": list(_TYPE_NAMES)}, {"pattern": rf"^(({names})\[\]|map<({names})>)$", "type": "string"}],
+        "default": "string",
+        "description": "A type, a list of one (`string[]`) or a map to one (`map<number>`)",
+    }
+
+
+def _fields(value_type: ObjectType) -> Schema:
+    required = [field.name for field in value_type.fields if field.required]
+    return _object({field.name: _config_field(field) for field in value_type.fields}, required)
+
+
+def _config_field(field: FieldType) -> Schema:
+    schema: dict[str, Any] = {"anyOf": [_value(field.type), _TEMPLATE]}
+    if field.description:
+        schema["description"] = field.description
+    if field.default is not None:
+        schema["default"] = field.default
+    return schema
+
+
+def _value(value_type: ValueType) -> Schema:
+    match value_type:
+        case ScalarType(scalar=kind):
+            return _SCALARS.get(kind, {})
+        case EnumType(values=values):
+            return {"enum": list(values)}
+        case ListType(element=element):
+            return {"type": "array", "items": {"anyOf": [_value(element), _TEMPLATE]}}
+        case MapType(value=inner):
+            return {"type": "object", "additionalProperties": {"anyOf": [_value(inner), _TEMPLATE]}}
+        case ObjectType():
+            return _fields(value_type)
+
+
+def _object(properties: Mapping[str, Schema], required: Iterable[str] = ()) -> Schema:
+    schema = {"type": "object", "additionalProperties": False, "properties": properties}
+    names = sorted(required)
+    return {**schema, "required": names} if names else schema
+
+
+def _name(description: str, reserved: Iterable[str]) -> Schema:
+    schema: dict[str, Any] = {"type": "string", "pattern": f"^{FIELD_NAME.pattern}$", "description": description}
+    names = sorted(reserved)
+    return {**schema, "not": {"enum": names}} if names else schema
+
+
+def _text(description: str) -> Schema:
+    return {"type": "string", "description": description}

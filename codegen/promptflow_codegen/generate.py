@@ -1,0 +1,173 @@
+"""From flow files to everything that is generated from them, in memory; `write` puts it on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from promptflow_codegen.build import build_api
+from promptflow_codegen.bundle import Bundle
+from promptflow_codegen.check import check_flow
+from promptflow_codegen.checked import CheckedFlow
+from promptflow_codegen.compile import compile_descriptors
+from promptflow_codegen.diagnostics import Diagnostic, Position, Report, sort_diagnostics
+from promptflow_codegen.emit.proto import emit_proto
+from promptflow_codegen.emit.python_client import emit_clients
+from promptflow_codegen.emit.schema import emit_schema
+from promptflow_codegen.emit.stubs import emit_stubs
+from promptflow_codegen.lock import Lock
+from promptflow_codegen.lock_file import parse_lock, print_lock
+from promptflow_codegen.lower import lower_flow
+from promptflow_codegen.model import ProtoFile
+from promptflow_codegen.naming import lock_path, proto_path
+from promptflow_codegen.numbering import number_file
+from promptflow_codegen.patterns import check_patterns
+from promptflow_codegen.plan import FlowPlan
+from promptflow_codegen.project import Project
+from promptflow_codegen.read import read_flow
+from promptflow_codegen.source import MAX_BYTES, parse_source
+from promptflow_core.executor import Catalog
+
+SCHEMA_FILE = "flow.schema.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """Diagnostics, and where none of them is an error, all files by path from the root, and the bundle."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    files: Mapping[Path, bytes] = field(default_factory=dict[Path, bytes])
+    bundle: Bundle | None = None
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether nothing was generated."""
+        return self.bundle is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Flow:
+    """One flow on its way: checked, numbered, lowered."""
+
+    checked: CheckedFlow
+    api: ProtoFile
+    lock: Lock
+    plan: FlowPlan
+
+
+def generate(project: Project, catalog: Catalog) -> Generated:
+    """Everything that the flows of `project` stand for; writes nothing.
+
+    Raises:
+        ProjectError: the contract's own protos are nowhere.
+        ProtocError: a defect of the generator.
+    """
+    reports: list[Report] = []
+    checked = [flow for path in _flow_files(project, reports) if (flow := _check(project, path, catalog, reports))]
+    patterns = [(flow, Report(flow.node.file)) for flow in checked]
+    check_patterns(patterns)
+    reports += [report for _, report in patterns]
+    numbered = [_number(project, found, reports) for found in _distinct(checked, reports)]
+    diagnostics = sort_diagnostics(found for report in reports for found in report.diagnostics)
+    if any(found.is_error for found in diagnostics):
+        return Generated(diagnostics)
+    flows = sorted(filter(None, numbered), key=lambda flow: (flow.checked.name, flow.checked.version))
+    return _emit(project, catalog, flows, diagnostics)
+
+
+def _emit(project: Project, catalog: Catalog, flows: Sequence[_Flow], diagnostics: tuple[Diagnostic, ...]) -> Generated:
+    protos = {flow.api.path: emit_proto(flow.api) for flow in flows}
+    descriptors = compile_descriptors({**project.contract_protos(), **protos})
+    plans = tuple(flow.plan for flow in flows)
+    proto_dir = project.relative(project.proto_dir)
+    texts = {proto_dir / path: text for path, text in protos.items()}
+    for flow in flows:
+        texts[proto_dir / lock_path(flow.checked.name, flow.checked.version)] = print_lock(flow.lock)
+    texts[project.relative(project.flows_dir) / SCHEMA_FILE] = emit_schema(catalog)
+    texts |= _python_files(project, descriptors, plans)
+    bundle = Bundle.of(descriptors.SerializeToString(deterministic=True), plans)
+    return Generated(diagnostics, {path: texts[path].encode() for path in sorted(texts)}, bundle)
+
+
+def _python_files(project: Project, descriptors: FileDescriptorSet, plans: Sequence[FlowPlan]) -> Mapping[Path, str]:
+    if project.python_client_dir is None:
+        return {}
+    folder = project.relative(project.python_client_dir)
+    files = {**emit_stubs(descriptors), **emit_clients(plans)}
+    return {folder / path: text for path, text in files.items()}
+
+
+def _flow_files(project: Project, reports: list[Report]) -> Sequence[Path]:
+    found = sorted(
+        path
+        for path in project.flows_dir.glob("*.y*ml")
+        if path.suffix in (".yaml", ".yml") and path.stem.rpartition(".")[2] != "test"
+    )
+    if not found:
+        report = Report(f"{project.relative(project.flows_dir).as_posix()}/")
+        report.error("no-flows", Position(), "there is no flow here", "add a file `<name>.yaml`")
+        reports.append(report)
+    return found
+
+
+def _check(project: Project, path: Path, catalog: Catalog, reports: list[Report]) -> CheckedFlow | None:
+    report = Report(project.relative(path).as_posix())
+    reports.append(report)
+    data = read_bounded(path, report)
+    root = parse_source(data, report) if data is not None else None
+    node = read_flow(report.file, root, report) if root is not None else None
+    return check_flow(node, catalog, report) if node is not None else None
+
+
+def read_bounded(path: Path, report: Report) -> bytes | None:
+    """The bytes of a file, at most one more than a file may have."""
+    try:
+        if not path.is_file():
+            raise OSError("it is not a file")
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        report.error("unreadable-file", Position(), f"the file cannot be read: {error.strerror or error}")
+        return None
+
+
+def _distinct(flows: Sequence[CheckedFlow], reports: list[Report]) -> Sequence[CheckedFlow]:
+    first: dict[tuple[str, int], CheckedFlow] = {}
+    for flow in flows:
+        earlier = first.setdefault((flow.name, flow.version), flow)
+        if earlier is not flow:
+            report = Report(flow.node.file)
+            message = f"`{flow.name}` version {flow.version} is declared in {earlier.node.file} too"
+            report.error("duplicate-flow", flow.node.name.position, message, "rename one, or give it another `version`")
+            reports.append(report)
+    return list(first.values())
+
+
+def _number(project: Project, flow: CheckedFlow, reports: list[Report]) -> _Flow | None:
+    lock = _read_lock(project, flow, reports)
+    if lock is None:
+        return None
+    report = Report(flow.node.file)
+    api, lock = number_file(build_api(flow), lock, report)
+    reports.append(report)
+    return _Flow(flow, api, lock, lower_flow(flow))
+
+
+def _read_lock(project: Project, flow: CheckedFlow, reports: list[Report]) -> Lock | None:
+    path = project.proto_dir / lock_path(flow.name, flow.version)
+    report = Report(project.relative(path).as_posix())
+    reports.append(report)
+    if not path.exists() and not path.is_symlink():
+        proto = project.proto_dir / proto_path(flow.name, flow.version)
+        if not proto.exists():
+            return Lock(flow.name, flow.version)
+        hint = f"restore it from version control; to start over, delete {project.relative(proto.parent).as_posix()}/"
+        report.error("damaged-lock", Position(), "the lock of a generated proto is missing", hint)
+        return None
+    data = read_bounded(path, report)
+    if data is None:
+        return None
+    return parse_lock(data, flow=flow.name, version=flow.version, report=report)

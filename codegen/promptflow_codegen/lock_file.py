@@ -1,0 +1,175 @@
+"""The lock as a file: one text for one lock, and a digest that tells when it was edited."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from promptflow_codegen.diagnostics import Position, Report
+from promptflow_codegen.lock import Lock, LockedEnum, LockedField, LockedMessage
+from promptflow_codegen.source import parse_source
+from promptflow_codegen.tree import to_plain
+
+FORMAT = 1
+MAX_NUMBER = 2**29 - 1
+
+_HINT = "restore it from version control; numbers that clients know would move otherwise"
+
+_NO_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+
+Number = Annotated[int, Field(strict=True, ge=1, le=MAX_NUMBER)]
+
+
+def print_lock(lock: Lock) -> str:
+    """The text of a lock."""
+    body = "\n".join(_lines(lock)) + "\n"
+    title = f"# Numbers of {lock.flow} v{lock.version} on the wire: they never move."
+    return f"{title} Kept by `promptflow generate`; commit it, do not edit it.\n{body}digest: {_digest(body)}\n"
+
+
+def parse_lock(data: bytes, *, flow: str, version: int, report: Report) -> Lock | None:
+    """Read what `print_lock` wrote; anything else is one diagnostic."""
+    inner = Report(report.file)
+    root = parse_source(data, inner)
+    if root is None:
+        first = inner.diagnostics[0]
+        report.error("damaged-lock", first.position, f"the lock cannot be read: {first.message}", _HINT)
+        return None
+    try:
+        document = _LockModel.model_validate(to_plain(root))
+        lock = document.to_lock()
+        _check_numbers(lock)
+    except ValidationError as error:
+        first_error = error.errors()[0]
+        place = ".".join(map(str, first_error["loc"]))
+        report.error("damaged-lock", Position(), f"the lock cannot be read: {place}: {first_error['msg']}", _HINT)
+        return None
+    except ValueError as error:
+        report.error("damaged-lock", Position(), f"the lock contradicts itself: {error}", _HINT)
+        return None
+    if (lock.flow, lock.version) != (flow, version):
+        message = f"the lock is of {lock.flow} v{lock.version}, not of {flow} v{version}"
+        report.error("damaged-lock", Position(), message, _HINT)
+        return None
+    if document.digest != _digest("\n".join(_lines(lock)) + "\n"):
+        report.error("damaged-lock", Position(), "the lock was edited by hand: its digest does not match", _HINT)
+        return None
+    return lock
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _FieldModel(_Model):
+    number: Number
+    type: str
+    required: bool = False
+    constraints: dict[str, Any] = Field(default_factory=dict[str, Any])
+
+    def to_locked(self) -> LockedField:
+        return LockedField(self.number, self.type, self.required, self.constraints)
+
+
+class _MessageModel(_Model):
+    fields: dict[str, _FieldModel] = Field(default_factory=dict[str, _FieldModel])
+    reserved: dict[str, _FieldModel] = Field(default_factory=dict[str, _FieldModel])
+    retired: tuple[Number, ...] = ()
+
+
+class _EnumModel(_Model):
+    values: dict[str, Number] = Field(default_factory=dict[str, Number])
+    reserved: dict[str, Number] = Field(default_factory=dict[str, Number])
+
+
+class _LockModel(_Model):
+    format: Literal[1]
+    flow: str
+    version: int
+    messages: dict[str, _MessageModel]
+    enums: dict[str, _EnumModel] = Field(default_factory=dict[str, _EnumModel])
+    digest: str
+
+    def to_lock(self) -> Lock:
+        messages = {
+            name: LockedMessage(
+                {key: item.to_locked() for key, item in message.fields.items()},
+                {key: item.to_locked() for key, item in message.reserved.items()},
+                message.retired,
+            )
+            for name, message in self.messages.items()
+        }
+        enums = {name: LockedEnum(enum.values, enum.reserved) for name, enum in self.enums.items()}
+        return Lock(self.flow, self.version, messages, enums)
+
+
+def _check_numbers(lock: Lock) -> None:
+    """Raise ValueError where one number stands for two things, or a name is both there and gone."""
+    for name, message in lock.messages.items():
+        entries = (*message.fields.values(), *message.reserved.values())
+        _check_unique(name, [*(entry.number for entry in entries), *message.retired])
+        _check_apart(name, message.fields, message.reserved)
+    for name, enum in lock.enums.items():
+        _check_unique(name, [*enum.values.values(), *enum.reserved.values()])
+        _check_apart(name, enum.values, enum.reserved)
+
+
+def _check_unique(name: str, numbers: list[int]) -> None:
+    if len(set(numbers)) < len(numbers):
+        twice = next(number for number, count in Counter(numbers).items() if count > 1)
+        raise ValueError(f"`{name}` has number {twice} twice")
+
+
+def _check_apart(name: str, there: Mapping[str, Any], gone: Mapping[str, Any]) -> None:
+    both = next((key for key in there if key in gone), None)
+    if both is not None:
+        raise ValueError(f"`{name}` has `{both}` as present and as removed")
+
+
+def _digest(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()[:32]
+
+
+def _lines(lock: Lock) -> Iterator[str]:
+    yield from (f"format: {FORMAT}", f"flow: {lock.flow}", f"version: {lock.version}", "messages:")
+    for name, message in sorted(lock.messages.items()):
+        yield f"  {name}:"
+        yield "    fields:" if message.fields else "    fields: {}"
+        yield from _field_lines(message.fields)
+        if message.reserved:
+            yield "    reserved:"
+            yield from _field_lines(message.reserved)
+        if message.retired:
+            yield f"    retired: [{', '.join(map(str, message.retired))}]"
+    if lock.enums:
+        yield "enums:"
+    for name, enum in sorted(lock.enums.items()):
+        yield f"  {name}:"
+        yield f"    values: {_numbers(enum.values)}"
+        if enum.reserved:
+            yield f"    reserved: {_numbers(enum.reserved)}"
+
+
+def _field_lines(fields: Mapping[str, LockedField]) -> Iterator[str]:
+    for name, locked in sorted(fields.items(), key=lambda item: item[1].number):
+        parts = [f"number: {locked.number}", f"type: {json.dumps(locked.type)}"]
+        if locked.is_required:
+            parts.append("required: true")
+        if locked.constraints:
+            parts.append(f"constraints: {json.dumps(locked.constraints, ensure_ascii=False, sort_keys=True)}")
+        yield f"      {_key(name)}: {{{', '.join(parts)}}}"
+
+
+def _numbers(values: Mapping[str, int]) -> str:
+    ordered = sorted(values.items(), key=lambda item: item[1])
+    return "{" + ", ".join(f"{_key(name)}: {number}" for name, number in ordered) + "}"
+
+
+def _key(name: str) -> str:
+    # YAML takes these for other things than words.
+    return json.dumps(name) if name.lower() in _NO_WORDS else name

@@ -1,0 +1,53 @@
+"""A checked flow as the plan that the engine runs."""
+
+from __future__ import annotations
+
+from promptflow_codegen.checked import CheckedFlow, CheckedStep
+from promptflow_codegen.naming import camel, package_of
+from promptflow_codegen.plan import FlowPlan, StepPlan
+from promptflow_codegen.tree import ScalarNode, to_plain
+
+
+def lower_flow(flow: CheckedFlow) -> FlowPlan:
+    """The plan of one flow, its steps in the order in which they may run."""
+    steps = {step.name: step for step in flow.steps}
+    outputs = None
+    if flow.outputs is not None:
+        outputs = {output.node.name.text: to_plain(output.node.value) for output in flow.outputs}
+    return FlowPlan(
+        name=flow.name,
+        version=flow.version,
+        package=package_of(flow.name, flow.version),
+        service=f"{camel(flow.name)}Service",
+        inputs=flow.inputs,
+        steps=tuple(_lower_step(steps[name]) for name in flow.order),
+        result=flow.result,
+        outputs=outputs,
+        timeout_ms=flow.node.timeout_ms,
+        description=flow.node.description,
+        source=flow.node.file,
+    )
+
+
+def _lower_step(step: CheckedStep) -> StepPlan:
+    node = step.node
+    return StepPlan(
+        name=step.name,
+        executor=step.spec.name,
+        queue=step.spec.queue,
+        output=step.output,
+        config=to_plain(node.config),
+        needs=step.needs,
+        condition=_text(node.condition),
+        for_each=_text(node.for_each),
+        items_name=node.item.text if node.item else "item",
+        max_parallel=node.max_parallel,
+        retry=node.retry,
+        timeout_ms=node.timeout_ms,
+        description=node.description,
+        line=node.name.position.line,
+    )
+
+
+def _text(node: ScalarNode | None) -> str | None:
+    return None if node is None else str(node.value)

@@ -1,0 +1,111 @@
+"""Numbers for a file's fields and enum values, from the lock or, for what is new, the next free ones."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from promptflow_codegen.compat import check_enum, check_fields
+from promptflow_codegen.diagnostics import Report
+from promptflow_codegen.lock import Lock, LockedEnum, LockedField, LockedMessage
+from promptflow_codegen.model import Enum, EnumValue, Field, Message, Promise, ProtoFile
+
+CONTROL_NUMBERS = range(1000, 1100)
+"""In ExecuteRequest: fields of the contract, beside the flow's own."""
+
+PROTOBUF_NUMBERS = range(19000, 20000)
+
+
+def number_file(file: ProtoFile, lock: Lock, report: Report) -> tuple[ProtoFile, Lock]:
+    """The file with all numbers, and the lock that remembers them; refused changes go to `report`."""
+    numbering = _Numbering(lock, report)
+    numbered = tuple(numbering.message(message, message.name) for message in file.messages)
+    return replace(file, messages=numbered), replace(lock, messages=numbering.messages, enums=numbering.enums)
+
+
+def next_number(used: Collection[int], skipped: range = range(0)) -> int:
+    """The first number above all that were ever used, outside the reserved ranges."""
+    number = max(used, default=0) + 1
+    for forbidden in (skipped, PROTOBUF_NUMBERS):
+        if number in forbidden:
+            number = forbidden.stop
+    return number
+
+
+class _Numbering:
+    """One pass over a file; `messages` and `enums` become those of the new lock."""
+
+    def __init__(self, lock: Lock, report: Report) -> None:
+        self.messages = dict(lock.messages)
+        self.enums = dict(lock.enums)
+        self._report = report
+        self._next_version = lock.version + 1
+
+    def message(self, message: Message, path: str) -> Message:
+        if message.promise is Promise.FIXED:
+            return message
+        enums = tuple(self._enum(enum, path, message) for enum in message.enums)
+        if enums:
+            return replace(message, enums=enums)
+        before = self.messages.get(path)
+        if before is not None:
+            check_fields(message, path, before, self._report, self._next_version)
+        after = _merge(message, before or LockedMessage())
+        self.messages[path] = after
+        nested = tuple(self.message(inner, f"{path}.{inner.name}") for inner in message.messages)
+        return _with_numbers(replace(message, messages=nested), after)
+
+    def _enum(self, enum: Enum, path: str, owner: Message) -> Enum:
+        before = self.enums.get(path, LockedEnum())
+        check_enum(owner, path, enum, before, self._report, self._next_version)
+        after = _merge_enum(enum, before)
+        self.enums[path] = after
+        return Enum(
+            enum.name,
+            tuple(EnumValue(value.name, after.values[value.name]) for value in enum.values),
+            reserved_numbers=tuple(sorted(after.reserved.values())),
+            reserved_names=tuple(sorted(after.reserved)),
+        )
+
+
+def _merge(message: Message, before: LockedMessage) -> LockedMessage:
+    own = [field for field in message.fields if not field.is_pinned]
+    skipped = CONTROL_NUMBERS if len(own) < len(message.fields) else range(0)
+    known = {**before.reserved, **before.fields}
+    used, retired = set(before.numbers), set(before.retired)
+    fields: dict[str, LockedField] = {}
+    for field in own:
+        old = known.pop(field.name, None)
+        if old is not None and old.type == field.full_type:
+            number = old.number
+        else:
+            number = field.number if field.number and field.number not in used else next_number(used, skipped)
+            retired |= {old.number} if old else set()
+        used.add(number)
+        fields[field.name] = LockedField(number, field.full_type, field.is_required, field.constraints)
+    reserved = {name: LockedField(old.number, old.type) for name, old in known.items()}
+    return LockedMessage(fields, reserved, tuple(sorted(retired)))
+
+
+def _merge_enum(enum: Enum, before: LockedEnum) -> LockedEnum:
+    known = {**before.reserved, **before.values}
+    used = set(known.values())
+    values: dict[str, int] = {}
+    for value in enum.values:
+        number = known.pop(value.name, None) or next_number(used)
+        used.add(number)
+        values[value.name] = number
+    return LockedEnum(values, known)
+
+
+def _with_numbers(message: Message, locked: LockedMessage) -> Message:
+    def numbered(field: Field) -> Field:
+        return field if field.is_pinned else replace(field, number=locked.fields[field.name].number)
+
+    gone = [old.number for old in locked.reserved.values()]
+    return replace(
+        message,
+        fields=tuple(sorted(map(numbered, message.fields), key=lambda field: field.number)),
+        reserved_numbers=tuple(sorted([*gone, *locked.retired])),
+        reserved_names=tuple(sorted(locked.reserved)),
+    )

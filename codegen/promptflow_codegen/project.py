@@ -1,0 +1,102 @@
+"""A project: a folder with flows, and where what is generated from them lies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from promptflow_codegen.diagnostics import Report
+from promptflow_codegen.source import MAX_BYTES, parse_source
+from promptflow_codegen.tree import to_plain
+
+SETTINGS_FILE = "promptflow.yaml"
+CONTRACT = "promptflow_api/v1"
+"""The hand-written protos, relative to the proto root."""
+
+
+class ProjectError(Exception):
+    """A folder that is no project, or settings that cannot be read; the message says what to do."""
+
+
+class _Settings(BaseModel):
+    """`promptflow.yaml`: `executors` are the project's own, each `module:Class`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    executors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Folders of one project; all are absolute. `python_client_dir` is None where there is no Python client."""
+
+    root: Path
+    flows_dir: Path
+    proto_dir: Path
+    bundles_dir: Path
+    python_client_dir: Path | None
+    executors: tuple[str, ...] = ()
+
+    @classmethod
+    def at(cls, root: Path) -> Project:
+        """The project in a folder.
+
+        Raises:
+            ProjectError: the folder is not there, or its `promptflow.yaml` cannot be read.
+        """
+        root = root.resolve()
+        if not root.is_dir():
+            raise ProjectError(f"there is no folder {root}")
+        client = root / "clients" / "python"
+        return cls(
+            root=root,
+            flows_dir=root / "flows",
+            proto_dir=root / "proto",
+            bundles_dir=root / ".promptflow" / "bundles",
+            python_client_dir=client if client.is_dir() else None,
+            executors=_read_settings(root / SETTINGS_FILE).executors,
+        )
+
+    def contract_protos(self) -> Mapping[str, str]:
+        """The hand-written protos by path: the project's own copy, else the one that PromptFlow ships.
+
+        Raises:
+            ProjectError: there is none.
+        """
+        for folder in (self.proto_dir, *_shipped_protos()):
+            files = sorted((folder / CONTRACT).glob("*.proto"))
+            if files:
+                return {f"{CONTRACT}/{file.name}": file.read_text("utf-8") for file in files}
+        raise ProjectError(f"{CONTRACT} is neither in {self.proto_dir} nor in this installation; reinstall PromptFlow")
+
+    def relative(self, path: Path) -> Path:
+        """A path as people see it, from the project's root."""
+        return path.relative_to(self.root)
+
+
+def _shipped_protos() -> tuple[Path, ...]:
+    here = Path(__file__).resolve().parent
+    # In a wheel they are beside this module, in a checkout two folders up.
+    return here / "shipped" / "proto", here.parent.parent / "proto"
+
+
+def _read_settings(path: Path) -> _Settings:
+    if not path.is_file():
+        return _Settings()
+    report = Report(path.name)
+    try:
+        data = path.read_bytes() if path.stat().st_size <= MAX_BYTES else b""
+        root = parse_source(data, report) if data.strip() else None
+        if report.has_errors:
+            raise ProjectError(str(report.diagnostics[0]))
+        return _Settings.model_validate(to_plain(root) or {})
+    except (OSError, yaml.YAMLError) as error:
+        raise ProjectError(f"{path.name} cannot be read: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ProjectError(f"{path.name}: {place}: {first['msg']}; its keys are `executors`") from None

@@ -1,0 +1,216 @@
+"""The server process: what it is composed of, how it starts, how it ends.
+
+It comes up whether or not Redis is there and says by its health when it serves. On SIGTERM or SIGINT it says that it
+leaves, refuses new calls, lets calls and runs in hand end for a while, gives the rest to other servers, and returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Self
+
+import grpc
+import structlog
+from redis.exceptions import ResponseError
+
+from promptflow_codegen.bundle import Bundle, BundleError, load_bundle
+from promptflow_codegen.plan import FlowPlan
+from promptflow_codegen.project import Project
+from promptflow_core.errors import FlowError, Reason
+from promptflow_core.registry import ExecutorRegistry
+from promptflow_core.settings import Settings
+from promptflow_server.engine.runner import FlowEngine
+from promptflow_server.services.admission import Admission
+from promptflow_server.services.all_services import Backend, all_handlers
+from promptflow_server.services.contracts import Contracts
+from promptflow_server.services.interceptor import ErrorInterceptor
+from promptflow_server.services.serving_status import ServingStatus
+from promptflow_server.store.state import StateManager
+from promptflow_workers.dispatch.blobs import BlobStore
+from promptflow_workers.dispatch.calls import RedisCallDispatch
+from promptflow_workers.dispatch.link import Link
+from promptflow_workers.dispatch.runs import RedisRunDispatch
+
+GRACE_S = 10.0
+RUN_SLOTS = 1_000
+PING_PATIENCE_S = 1.0
+SMALLEST_PING_INTERVAL_MS = 5_000
+MAX_HEADERS_BYTES = 64 << 10
+
+_CHOOSE = "stop what listens there, or choose another with `--address`"
+
+_log = structlog.get_logger(__name__)
+
+
+async def run_server(settings: Settings, *, project: Project, address: str) -> None:
+    """Serve the flows of a project at `address`, without TLS, until SIGTERM or SIGINT.
+
+    Raises:
+        BundleError: nothing was generated, or it is damaged.
+        OSError: the address cannot be had; the message says what to do.
+        ValueError, ImportError: an executor cannot be loaded.
+    """
+    bundle = await asyncio.to_thread(load_bundle, project.bundles_dir)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with Link(settings.redis_url) as link:
+            app = ServerApp.of(settings, bundle, project.bundles_dir, link)
+            await app.serve(address, stop)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerApp:
+    """The parts of one server process, put together but not started."""
+
+    engine: FlowEngine
+    server: grpc.aio.Server
+    status: ServingStatus
+    calls: RedisCallDispatch
+    redis: RedisPing
+
+    @classmethod
+    def of(cls, settings: Settings, bundle: Bundle, bundles_dir: Path, link: Link) -> Self:
+        """Compose a server for one bundle; `link` stays the caller's to close.
+
+        Raises:
+            BundleError: the bundle does not hold together.
+            ValueError, ImportError: an executor cannot be loaded.
+        """
+        contracts = Contracts.of(bundle)
+        server_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        files, calls = BlobStore(settings.files_dir), RedisCallDispatch(link, server_id)
+        engine = FlowEngine(
+            state=StateManager(link),
+            calls=calls,
+            runs=RedisRunDispatch(link, server_id, slots=RUN_SLOTS),
+            registry=ExecutorRegistry.load(settings.executors),
+            plan_of=Plans(bundle, bundles_dir).find,
+            files=files,
+            server_id=server_id,
+            rng=Random(),
+        )
+        redis = RedisPing(link)
+        admission = Admission(engine, files, max_file_bytes=settings.max_file_bytes)
+        server = grpc.aio.server(
+            handlers=all_handlers(bundle, contracts, Backend(engine, admission, calls, redis.ping)),
+            interceptors=[ErrorInterceptor()],
+            options=_channel_options(settings),
+        )
+        return cls(engine, server, ServingStatus(contracts.services), calls, redis)
+
+    async def serve(self, address: str, stop: asyncio.Event, *, grace_s: float = GRACE_S) -> None:
+        """Serve until `stop` is set, then let what is in hand end within `grace_s`.
+
+        Raises:
+            OSError: the address cannot be had.
+        """
+        self.server.add_generic_rpc_handlers((await self.status.handler(),))
+        _bind(self.server, address)
+        await self.server.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.engine.run())
+                looking = group.create_task(self.status.follow(self.redis.ping))
+                _log.info("server_started", address=address)
+                await stop.wait()
+                looking.cancel()
+                await self._leave(grace_s)
+        finally:
+            await self.server.stop(None)
+            self.calls.close()
+        _log.info("server_stopped", address=address)
+
+    async def _leave(self, grace_s: float) -> None:
+        _log.info("server_leaving", grace_s=grace_s)
+        await self.status.leave()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.server.stop(grace_s))
+            group.create_task(self.engine.drain(grace_s))
+
+
+class Plans:
+    """Plans of this server's bundle, and of those that older runs began with, as long as they lie on disk."""
+
+    def __init__(self, bundle: Bundle, folder: Path) -> None:
+        self._folder = folder
+        self._bundles = {bundle.digest: bundle}
+
+    def find(self, digest: str, flow: str, version: int) -> FlowPlan:
+        """The plan that a run pins.
+
+        Raises:
+            FlowError: FLOW_NOT_FOUND.
+        """
+        try:
+            if digest not in self._bundles:
+                self._bundles[digest] = load_bundle(self._folder, digest)
+            plan = self._bundles[digest].plan(flow, version)
+        except BundleError as error:
+            raise FlowError(Reason.FLOW_NOT_FOUND, str(error)) from None
+        if plan is None:
+            raise FlowError(Reason.FLOW_NOT_FOUND, f"bundle {digest} has no flow `{flow}` v{version}")
+        return plan
+
+
+class RedisPing:
+    """Whether Redis takes commands."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def ping(self) -> None:
+        """Ask it.
+
+        Raises:
+            FlowError: STORE_UNAVAILABLE.
+        """
+        try:
+            await self._link.execute("PING", patience_s=PING_PATIENCE_S)
+        except ResponseError as error:
+            raise FlowError(Reason.STORE_UNAVAILABLE, f"Redis refuses commands: {error}") from None
+
+
+def _channel_options(settings: Settings) -> Sequence[tuple[str, int]]:
+    return (
+        # A file somewhat too large still gets our answer, with what to do, rather than gRPC's.
+        ("grpc.max_receive_message_length", 2 * settings.max_file_bytes + (1 << 20)),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.absolute_max_metadata_size", MAX_HEADERS_BYTES),
+        ("grpc.max_metadata_size", MAX_HEADERS_BYTES),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", SMALLEST_PING_INTERVAL_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # Two servers on one port would share its calls without a word.
+        ("grpc.so_reuseport", 0),
+    )
+
+
+def _bind(server: grpc.aio.Server, address: str) -> None:
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    try:
+        # gRPC says only that it failed; the same attempt by hand says why.
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, int(port)))
+        server.add_insecure_port(address)
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}; {_CHOOSE}", address) from None
+    except RuntimeError as error:
+        raise OSError(errno.EADDRNOTAVAIL, f"{error}; {_CHOOSE}", address) from None
+    if host not in ("localhost", "127.0.0.1", "::1"):
+        _log.warning("server_listens_beyond_this_machine_without_tls", address=address)

@@ -1,0 +1,5 @@
+"""`python -m promptflow_server.cli`, which is how the supervisor starts its children."""
+
+from promptflow_server.cli import main
+
+main()

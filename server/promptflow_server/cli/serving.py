@@ -1,0 +1,50 @@
+"""The processes that serve: a server, a worker. Each ends with a clean drain on SIGTERM."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+import uvloop
+
+from promptflow_codegen.project import Project
+from promptflow_core.settings import Settings
+from promptflow_server.cli.environment import POOLS, load_registry, project_at, settings_of, with_executors_of
+from promptflow_server.cli.failures import CommandError
+from promptflow_server.cli.logs import configure_logging
+
+
+def server_command(folder: Path, address: str) -> None:
+    """Serve the flows of a project at `address` until SIGTERM."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise typer.BadParameter(f"`{address}` is not HOST:PORT", param_hint="--address")
+    project = project_at(folder)
+    settings = _prepared(project)
+    from promptflow_server.app import run_server  # noqa: PLC0415  # a worker needs nothing of it
+
+    uvloop.run(run_server(settings, project=project, address=address))
+
+
+def worker_command(folder: Path, queues: tuple[str, ...], slots: int) -> None:
+    """Take calls from `queues`, or from the usual pools, until SIGTERM."""
+    from promptflow_workers.worker import run_worker  # noqa: PLC0415  # a server needs nothing of it
+
+    settings = _prepared(Project.at(folder))
+    known = load_registry(settings).queues | set(POOLS)
+    if unknown := sorted(set(queues) - known):
+        raise typer.BadParameter(
+            f"no executor has the queue {', '.join(f'`{name}`' for name in unknown)}; "
+            f"there are {', '.join(f'`{name}`' for name in sorted(known))}",
+            param_hint="--queue",
+        )
+    uvloop.run(run_worker(settings, queues or POOLS, slots=slots))
+
+
+def _prepared(project: Project) -> Settings:
+    settings = with_executors_of(project, settings_of(project.root))
+    try:
+        configure_logging(settings.log_level)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    return settings

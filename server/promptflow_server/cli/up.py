@@ -1,0 +1,194 @@
+"""Everything under one supervisor: generate, fetch weights, start, do the demo, serve, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from promptflow_codegen.bundle import Bundle
+from promptflow_codegen.project import Project
+from promptflow_core.errors import FlowError
+from promptflow_core.settings import PREFIX, Settings
+from promptflow_server.cli.environment import POOLS, project_at, settings_of
+from promptflow_server.cli.failures import CommandError
+from promptflow_server.cli.generating import generate_bundle
+from promptflow_server.cli.invitation import invitation
+from promptflow_server.cli.run import api_path
+from promptflow_server.cli.stack_view import StackView
+from promptflow_server.cli.tour import FLOW, LETTER, VERSION, give_tour, require_letter
+from promptflow_server.cli.weights import pull_weights
+from promptflow_server.embedded_redis import EmbeddedRedis
+from promptflow_server.gateway.http_face import http_face
+from promptflow_server.supervisor.part import Part, PartChange, PartEvent
+from promptflow_server.supervisor.ports import Ports, require_free
+from promptflow_server.supervisor.signals import run_until_signalled
+from promptflow_server.supervisor.stack import Stack
+from promptflow_server.supervisor.supervisor import Supervisor
+
+REDIS_URL = PREFIX + "REDIS_URL"
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """What the command line of `up` says."""
+
+    project: Path
+    demo: bool = False
+    once: bool = False
+    workers: int = 1
+    queues: tuple[str, ...] = ()
+    port_base: int | None = None
+    host: str = "127.0.0.1"
+    with_gateway: bool = True
+
+
+def up_command(options: UpOptions) -> None:
+    """Run a project until a signal, or until the demo is over where it is to run once."""
+    project = project_at(options.project)
+    ports = Ports.from_base(options.port_base)
+    settings = settings_of(project.root)
+    console = Console(highlight=False)
+    if options.demo:
+        require_letter(project.root)
+    with _only_one(settings.data_dir):
+        require_free(ports, host=options.host, with_gateway=options.with_gateway)
+        bundle = generate_bundle(project, console)
+        if options.demo and bundle.plan(FLOW, VERSION) is None:
+            raise CommandError(f"the demo runs the flow `{FLOW}`, which this project does not have")
+        _pull(settings, console, needed=options.demo)
+        view = StackView(console)
+        life = _Life(
+            options=options, project=project, ports=ports, settings=settings, bundle=bundle, console=console, view=view
+        )
+        was_interrupted = asyncio.run(life.run())
+    if options.once and was_interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Life:
+    """One life of a PromptFlow."""
+
+    options: UpOptions
+    project: Project
+    ports: Ports
+    settings: Settings
+    bundle: Bundle
+    console: Console
+    view: StackView
+
+    async def run(self) -> bool:
+        """Start, work, stop; whether a signal ended it."""
+        redis = EmbeddedRedis(self.settings.data_dir / "redis", port=self.ports.redis)
+        try:
+            supervisor = Supervisor(
+                await self._parts(await self._redis_url(redis)), self.settings.data_dir / "logs", self.view.report
+            )
+            return await run_until_signalled(supervisor.run(self._work), asked=self._asked, insisted=supervisor.kill)
+        finally:
+            self.view.close()
+            # The last user's close waits for the append-only file.
+            redis.close()
+            self.console.print("stopped")
+
+    async def _redis_url(self, redis: EmbeddedRedis) -> str:
+        """The Redis that the environment names, else an embedded one, running."""
+        if named := os.environ.get(REDIS_URL):
+            return named
+        began = time.monotonic()
+        self.view.report(PartEvent("redis", PartChange.STARTING))
+        url = await asyncio.to_thread(redis.start)
+        self.view.report(PartEvent("redis", PartChange.READY, time.monotonic() - began))
+        return url
+
+    async def _parts(self, redis_url: str) -> list[Part]:
+        environment = {
+            **os.environ,
+            REDIS_URL: redis_url,
+            PREFIX + "DATA_DIR": str(self.settings.data_dir),
+            "PYTHONUNBUFFERED": "1",
+        }
+        stack = Stack(
+            project=self.project.root,
+            data=self.settings.data_dir,
+            ports=self.ports,
+            environment=environment,
+            queues=self.options.queues or POOLS,
+            host=self.options.host,
+            workers=self.options.workers,
+        )
+        parts = stack.processes()
+        if self.options.with_gateway:
+            face = http_face(self.bundle.descriptors)
+            plan = self.bundle.plans[0]
+            parts.append(await asyncio.to_thread(stack.gateway, face, f"{api_path(plan.name, plan.version)}/info"))
+        return parts
+
+    async def _work(self) -> None:
+        if self.options.demo:
+            url = f"http://127.0.0.1:{self.ports.gateway}"
+            plan = self.bundle.plan(FLOW, VERSION)
+            steps = [step.name for step in plan.steps] if plan else []
+            await give_tour(url, self.project.root, steps, self.console)
+            if self.options.once:
+                return
+        self._invite()
+        await asyncio.Event().wait()
+
+    def _invite(self) -> None:
+        letter = self.project.root / LETTER
+        text = invitation(
+            self.bundle.plans,
+            self.ports,
+            python=_from_here(Path(sys.executable)),
+            letter=Path(_from_here(letter)) if letter.is_file() else None,
+            with_gateway=self.options.with_gateway,
+        )
+        self.console.print(f"\n{text}\n\nserving until Ctrl-C", markup=False, soft_wrap=True)
+
+    def _asked(self) -> None:
+        self.view.close()
+        self.console.print("\nstopping: open requests may end first; Ctrl-C again stops at once")
+
+
+def _pull(settings: Settings, console: Console, *, needed: bool) -> None:
+    """Fetch weights. Flows that do without a model run where they cannot be had, so only the demo insists."""
+    try:
+        pull_weights(settings, [], console)
+    except FlowError as error:
+        if needed:
+            raise
+        console.print(f"  warning: {error}", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _only_one(data: Path) -> Generator[None]:
+    """Hold a data folder for this process; the kernel lets go of it when the process ends.
+
+    Raises:
+        CommandError: another `promptflow up` has it.
+    """
+    data.mkdir(parents=True, exist_ok=True)
+    with (data / "up.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CommandError(f"another `promptflow up` already runs on `{data.parent}`; stop it first") from None
+        yield
+
+
+def _from_here(path: Path) -> str:
+    """A path as one would type it."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -1,0 +1,234 @@
+"""RunDriver: one run in the hands of this process, from its opening to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from math import inf
+from random import Random
+from typing import Protocol
+
+import structlog
+
+from promptflow_codegen.plan import FlowPlan, StepPlan
+from promptflow_core.errors import ErrorRecord, FlowError, Reason
+from promptflow_core.records import Call, ExecutionRecord
+from promptflow_core.types import ObjectType
+from promptflow_server.engine.executor import StepExecutor
+from promptflow_server.engine.machine import Transition, abandon, advance
+from promptflow_server.engine.outages import outlast
+from promptflow_server.engine.run_state import RunState
+from promptflow_server.engine.scope import Renderer
+from promptflow_server.engine.transitions import (
+    AckCall,
+    Announce,
+    CancelCall,
+    CancelRequested,
+    Command,
+    Commit,
+    Opened,
+    RunEvent,
+    StartCall,
+)
+from promptflow_server.engine.watching import Watching
+from promptflow_server.store.records import HeadChange
+from promptflow_server.store.state import OpenedRun, Signal, StateManager
+from promptflow_workers.dispatch.interface import Claim
+
+LOOK_FOR_SIGNALS_S = 5.0
+SETTLED_S = 10.0
+
+_log = structlog.get_logger(__name__)
+
+
+class CompiledTemplates(Renderer, Protocol):
+    """The renderer of a plan, which knows whether it may run on the loop."""
+
+    @property
+    def is_light(self) -> bool:
+        """Rendering never takes long."""
+        ...
+
+
+PlanOf = Callable[[str, str, int], tuple[FlowPlan, CompiledTemplates]]
+"""(digest, flow, version) -> the plan and its templates; raises FlowError: there is none, or it does not compile."""
+
+
+@dataclass(frozen=True, slots=True)
+class DriverParts:
+    """What all drivers of a process share."""
+
+    state: StateManager
+    executor: StepExecutor
+    watching: Watching
+    plan_of: PlanOf
+    server_id: str
+    rng: Random
+    monotonic: Callable[[], float] = time.monotonic
+
+
+class RunDriver:
+    """Takes what happens to a run to the machine, commits what it answers, performs it: one turn after the other."""
+
+    def __init__(self, claim: Claim, parts: DriverParts) -> None:
+        self._claim = claim
+        self._parts = parts
+        self._mailbox: asyncio.Queue[RunEvent] = asyncio.Queue()
+        self._started: set[str] = set()
+        self._is_settled = False
+        self._opened_at = parts.monotonic()
+
+    def post(self, event: RunEvent) -> None:
+        """Something happened to the run."""
+        self._mailbox.put_nowait(event)
+
+    async def drive(self) -> None:
+        """Open the run and bring it to its end, however long Redis is away.
+
+        Raises:
+            RunLostError: another owns the run, or it has ended already.
+        """
+        opened = await outlast(
+            lambda: self._parts.state.open(self._claim.execution_id, self._claim.epoch, self._parts.server_id)
+        )
+        try:
+            await self._drive(opened)
+        finally:
+            self._parts.executor.forget(self._started)
+
+    async def _drive(self, opened: OpenedRun) -> None:
+        record = opened.record
+        try:
+            plan, templates = self._parts.plan_of(record.bundle_digest, record.flow, record.version)
+        except FlowError as error:
+            unknown = FlowPlan(record.flow, record.version, "", "", ObjectType(()), (), ObjectType(()))
+            await self._abandon(self._state_of(unknown, opened), error.record)
+            return
+        state = self._state_of(plan, opened)
+        events: Sequence[RunEvent] = [Opened(opened.opens)]
+        if opened.signal is Signal.CANCEL:
+            events = [*events, CancelRequested()]
+        try:
+            while True:
+                state = await self._turn(state, events, templates)
+                if state.record.status.is_terminal:
+                    return
+                events = await self._next_events(state)
+        except MachineError as error:
+            _log.exception("engine_failed", execution_id=record.execution_id)
+            cause = error.__cause__
+            message = f"the engine failed: {type(cause).__name__}: {cause}; the server's log says more"
+            await self._abandon(state, ErrorRecord(Reason.INTERNAL, message))
+
+    def _state_of(self, plan: FlowPlan, opened: OpenedRun) -> RunState:
+        return RunState.of(plan, opened.record, server=self._parts.server_id, epoch=self._claim.epoch)
+
+    async def _turn(self, state: RunState, events: Sequence[RunEvent], templates: CompiledTemplates) -> RunState:
+        transition = await self._advance(state, events, templates)
+        await self._commit(state, transition)
+        await self._perform(transition.state, transition.commands)
+        return transition.state
+
+    async def _advance(self, state: RunState, events: Sequence[RunEvent], templates: CompiledTemplates) -> Transition:
+        now_ms, rng = self._parts.state.clock.now_ms(), self._parts.rng
+
+        def take_turn() -> Transition:
+            return advance(state, events, renderer=templates, now_ms=now_ms, rng=rng)
+
+        try:
+            return take_turn() if templates.is_light else await asyncio.to_thread(take_turn)
+        except Exception as error:
+            raise MachineError from error
+
+    async def _abandon(self, state: RunState, error: ErrorRecord) -> None:
+        transition = abandon(state, error, now_ms=self._parts.state.clock.now_ms())
+        await self._commit(state, transition)
+        await self._perform(transition.state, transition.commands)
+
+    async def _commit(self, before: RunState, transition: Transition) -> None:
+        commit = transition.commit
+        if commit is None:
+            return
+        try:
+            await self._write(before.record, commit)
+        except (TypeError, ValueError, OverflowError) as error:  # something in it cannot be encoded
+            raise MachineError from error
+        self._parts.watching.tell(before.record.execution_id, commit.events)
+
+    async def _write(self, before: ExecutionRecord, commit: Commit) -> None:
+        signal = await outlast(
+            lambda: self._parts.state.commit(
+                before.execution_id,
+                epoch=self._claim.epoch,
+                sequence=before.sequence,
+                head=commit.head,
+                steps=commit.steps,
+                events=commit.events,
+            )
+        )
+        self._is_settled = True
+        if signal is Signal.CANCEL:
+            self.post(CancelRequested())
+
+    async def _perform(self, state: RunState, commands: Sequence[Command]) -> None:
+        """Calls first, so that an acknowledgement or a cancellation never overtakes the call that it is for."""
+        unwanted = {command.call_id for command in commands if isinstance(command, CancelCall)}
+        calls: dict[str, list[Call]] = {}
+        for command in commands:
+            if isinstance(command, StartCall) and command.call.id not in unwanted:
+                calls.setdefault(command.call.step, []).append(command.call)
+        await asyncio.gather(*(self._start(state.plan.step(step), group) for step, group in calls.items()))
+        for command in commands:
+            match command:
+                case CancelCall(queue=queue, call_id=call_id):
+                    self._started.discard(call_id)
+                    self._parts.executor.cancel(queue, call_id)
+                case AckCall(queue=queue, call_id=call_id):
+                    self._started.discard(call_id)
+                    self._parts.executor.ack(queue, call_id)
+                case Announce(event=event):
+                    self._parts.watching.announce(event)
+                case StartCall():
+                    pass
+
+    async def _start(self, step: StepPlan, calls: list[Call]) -> None:
+        self._started.update(call.id for call in calls)
+        await self._parts.executor.start(step.queue, calls, step.output, self.post)
+
+    async def _next_events(self, state: RunState) -> list[RunEvent]:
+        """What has happened since, at the latest when something is due: then perhaps nothing."""
+        if not self._mailbox.empty():
+            return self._drain_mailbox()
+        due_s = _until(state.wake_at_ms, self._parts.state.clock.now_ms())
+        while True:
+            wait_s = min(due_s, LOOK_FOR_SIGNALS_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    first = await self._mailbox.get()
+                    return [first, *self._drain_mailbox()]
+            due_s -= wait_s
+            if due_s <= 0:
+                return []
+            await self._look_around(state)
+
+    def _drain_mailbox(self) -> list[RunEvent]:
+        return [self._mailbox.get_nowait() for _ in range(self._mailbox.qsize())]
+
+    async def _look_around(self, state: RunState) -> None:
+        """Nothing happens: a signal may have been missed, and the run does no harm to its owner."""
+        with suppress(FlowError):  # at the next look
+            if await self._parts.state.signal_of(state.record.execution_id) is Signal.CANCEL:
+                self.post(CancelRequested())
+        if not self._is_settled and self._parts.monotonic() - self._opened_at >= SETTLED_S:
+            await self._write(state.record, Commit(HeadChange(server=self._parts.server_id), (), ()))
+
+
+class MachineError(Exception):
+    """The machine or a renderer raised what it must not raise; the cause is what it was."""
+
+
+def _until(wake_at_ms: int | None, now_ms: int) -> float:
+    return inf if wake_at_ms is None else max(wake_at_ms - now_ms, 0) / 1000

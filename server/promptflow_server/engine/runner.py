@@ -1,0 +1,230 @@
+"""FlowEngine: starts runs, drives those that this process is given, tells what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import suppress
+from random import Random
+
+import structlog
+
+from promptflow_codegen.plan import FlowPlan
+from promptflow_core.errors import FlowError, Reason
+from promptflow_core.executor import Files
+from promptflow_core.records import EventKind, EventRecord, ExecutionRecord, ExecutionStatus
+from promptflow_core.registry import ExecutorRegistry
+from promptflow_core.values import NativeValue
+from promptflow_server.engine.driver import CompiledTemplates, DriverParts, RunDriver
+from promptflow_server.engine.executor import StepExecutor
+from promptflow_server.engine.inline import InlineExecutors
+from promptflow_server.engine.interface import StartOptions
+from promptflow_server.engine.pools import PoolCalls
+from promptflow_server.engine.templates import TemplateEngine
+from promptflow_server.engine.transitions import CancelRequested
+from promptflow_server.engine.watching import Watching
+from promptflow_server.store.state import Loss, RunLostError, Signal, StateManager, same_inputs
+from promptflow_workers.dispatch.interface import CallDispatch, Claim, RunDispatch
+
+START_S = 5.0
+SWEEP_S, SWEEP_PAGE = 10.0, 500
+COMPILED_PLANS = 256
+
+_log = structlog.get_logger(__name__)
+
+
+class FlowEngine:
+    """The engine of one server process; see `interface.Engine`. `server_id` is never used again.
+
+    `plan_of` answers the plan of (digest, flow, version) or raises FlowError FLOW_NOT_FOUND.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a process composes, by name
+        self,
+        *,
+        state: StateManager,
+        calls: CallDispatch,
+        runs: RunDispatch,
+        registry: ExecutorRegistry,
+        plan_of: Callable[[str, str, int], FlowPlan],
+        files: Files,
+        server_id: str,
+        rng: Random,
+        no_workers_after_s: float = 10.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._state = state
+        self._runs = runs
+        self._server_id = server_id
+        self._plan_of = plan_of
+        self._compiled: OrderedDict[tuple[str, str, int], tuple[FlowPlan, CompiledTemplates]] = OrderedDict()
+        self._watching = Watching(state, server_id, monotonic)
+        self._executor = StepExecutor(
+            InlineExecutors(registry, files, rng),
+            PoolCalls(calls, no_workers_after_s=no_workers_after_s, monotonic=monotonic),
+        )
+        self._parts = DriverParts(
+            state=state,
+            executor=self._executor,
+            watching=self._watching,
+            plan_of=self._compiled_plan,
+            server_id=server_id,
+            rng=rng,
+            monotonic=monotonic,
+        )
+        self._drivers: dict[str, RunDriver] = {}
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
+        self._is_draining = False
+
+    async def run(self) -> None:
+        """Drive claimed runs until cancelled or drained."""
+        stop_listening = self._state.signalled(self._server_id, self._on_signal)
+        try:
+            async with asyncio.TaskGroup() as group:
+                services = [
+                    group.create_task(service)
+                    for service in (self._executor.run(), self._watching.run(), self._sweep_forever())
+                ]
+                await self._runs.serve(self._handle)
+                for task in services:
+                    task.cancel()
+        finally:
+            stop_listening()
+
+    async def drain(self, grace_s: float) -> None:
+        """Start no more runs, let those driven here end for `grace_s`, then give the rest to other servers."""
+        self._is_draining = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._is_idle.wait()
+        await self._runs.drain()
+
+    async def start(
+        self, plan: FlowPlan, digest: str, inputs: Mapping[str, NativeValue], options: StartOptions
+    ) -> ExecutionRecord:
+        """See `Engine.start`."""
+        if self._is_draining:
+            message = "this server is shutting down; send the request again"
+            raise FlowError(Reason.SERVER_DRAINING, message, retry_after_ms=1000)
+        record = self._new_run(plan, digest, inputs, options)
+        try:
+            async with asyncio.timeout(START_S):
+                return await self._start(record, to_self=options.to_self)
+        except TimeoutError:
+            message = f"the run could not be recorded within {START_S:g} s; send the request again"
+            raise FlowError(Reason.STORE_UNAVAILABLE, message, retry_after_ms=1000) from None
+
+    async def read(self, execution_id: str) -> ExecutionRecord:
+        """See `Engine.read`."""
+        return await self._state.read(execution_id)
+
+    def watch(self, execution_id: str, after_sequence: int = 0) -> AsyncGenerator[EventRecord]:
+        """See `Engine.watch`."""
+        return self._watching.watch(execution_id, after_sequence)
+
+    async def cancel(self, execution_id: str) -> ExecutionRecord:
+        """See `Engine.cancel`."""
+        status = await self._state.signal(execution_id, Signal.CANCEL)
+        if not status.is_terminal:
+            driver = self._drivers.get(execution_id)
+            if driver is not None:
+                driver.post(CancelRequested())
+            else:
+                # Where no server has it, one has to take it up in order to end it.
+                await self._runs.put(execution_id, to_self=False)
+        return await self._state.read(execution_id)
+
+    def _new_run(
+        self, plan: FlowPlan, digest: str, inputs: Mapping[str, NativeValue], options: StartOptions
+    ) -> ExecutionRecord:
+        now_ms = self._state.clock.now_ms()
+        timeout_ms = min(filter(None, [plan.timeout_ms, options.timeout_ms]), default=0)
+        return ExecutionRecord(
+            execution_id=options.execution_id,
+            flow=plan.name,
+            version=plan.version,
+            bundle_digest=digest,
+            status=ExecutionStatus.QUEUED,
+            sequence=1,
+            inputs=dict(inputs),
+            labels=dict(options.labels),
+            created_at_ms=now_ms,
+            deadline_at_ms=now_ms + timeout_ms if timeout_ms else 0,
+        )
+
+    async def _start(self, record: ExecutionRecord, *, to_self: bool) -> ExecutionRecord:
+        execution_id = record.execution_id
+        accepted = EventRecord(execution_id, 1, record.created_at_ms, EventKind.ACCEPTED)
+        if not await self._state.create(record, accepted):
+            standing = await self._state.read(execution_id)
+            if not same_inputs(standing.inputs, record.inputs):
+                message = "this `request_id` was used for other inputs; take a new one"
+                raise FlowError(Reason.REQUEST_ID_REUSED, message, metadata={"execution_id": execution_id})
+            if standing.status.is_terminal:
+                return standing
+            record = standing
+        # One write carries these in this order: the run is kept only once it is in the index and on the queue.
+        await asyncio.gather(
+            self._state.list_open(execution_id, record.created_at_ms),
+            self._runs.put(execution_id, to_self=to_self),
+            self._state.accept(execution_id),
+        )
+        return record
+
+    def _compiled_plan(self, digest: str, flow: str, version: int) -> tuple[FlowPlan, CompiledTemplates]:
+        key = (digest, flow, version)
+        found = self._compiled.get(key)
+        if found is None:
+            plan = self._plan_of(digest, flow, version)
+            found = self._compiled[key] = (plan, TemplateEngine(plan))
+            if len(self._compiled) > COMPILED_PLANS:
+                self._compiled.popitem(last=False)
+        else:
+            self._compiled.move_to_end(key)
+        return found
+
+    async def _handle(self, claim: Claim) -> None:
+        """Drive a run; returning strikes it from the queue, raising gives it to the next server."""
+        driver = RunDriver(claim, self._parts)
+        self._drivers[claim.execution_id] = driver
+        self._is_idle.clear()
+        try:
+            await driver.drive()
+        except RunLostError as error:
+            if error.loss is Loss.FENCED:
+                return
+            if error.loss is Loss.SEQ:
+                raise
+        finally:
+            if self._drivers.get(claim.execution_id) is driver:
+                del self._drivers[claim.execution_id]
+            if not self._drivers:
+                self._is_idle.set()
+        with suppress(FlowError):  # the sweep comes back to it
+            await self._state.unlist_open(claim.execution_id)
+
+    def _on_signal(self, message: bytes | None) -> None:
+        driver = self._drivers.get(message.decode()) if message is not None else None
+        if driver is not None:
+            driver.post(CancelRequested())
+
+    async def _sweep_forever(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            with suppress(FlowError):
+                await self.sweep()
+
+    async def sweep(self) -> None:
+        """Put open runs that nobody here drives on the queue: a no-op for all but those that fell between.
+
+        Raises:
+            FlowError: STORE_UNAVAILABLE.
+        """
+        created_before_ms = self._state.clock.now_ms() - int(SWEEP_S * 1000)
+        offset = 0
+        while page := await self._state.open_runs(created_before_ms, offset=offset, limit=SWEEP_PAGE):
+            await asyncio.gather(*(self._runs.put(run, to_self=False) for run in page if run not in self._drivers))
+            offset += len(page)

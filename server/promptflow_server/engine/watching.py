@@ -1,0 +1,167 @@
+"""How watchers hear of a run: at once where it is driven here, by a push where it is driven elsewhere, and by looking.
+
+The stored events are the truth; what arrives here only says when to look, or spares the look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing, suppress
+
+from promptflow_core.errors import FlowError, Reason
+from promptflow_core.records import EventKind, EventRecord
+from promptflow_server.store.records import decode_record, encode_record
+from promptflow_server.store.state import EVENTS_PER_READ, StateManager
+
+LOOK_S = 2.0
+OUTAGE_S = 30.0
+BACKOFF_S = 0.2
+FEED_LENGTH = 256
+PUBLISH_S = 0.05
+
+_UNSTORED = b"u"
+
+
+class Watching:
+    """The watchers of this process. One connection listens for all of them, a channel per run that is watched."""
+
+    def __init__(self, state: StateManager, server_id: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._state = state
+        self._prefix = _UNSTORED + server_id.encode() + b"\0"
+        self._monotonic = monotonic
+        self._feeds: dict[str, list[_Feed]] = {}
+        self._channels: dict[str, Callable[[], None]] = {}
+        self._unpublished: dict[tuple[str, str], EventRecord] = {}
+        self._has_unpublished = asyncio.Event()
+
+    def tell(self, execution_id: str, events: Iterable[EventRecord]) -> None:
+        """Events that this process has just stored."""
+        for feed in self._feeds.get(execution_id, ()):
+            feed.extend(events)
+
+    def announce(self, event: EventRecord) -> None:
+        """An event that is not stored; to other servers goes the latest of a step, 20 times a second."""
+        self.tell(event.execution_id, [event])
+        self._unpublished[event.execution_id, event.step] = event
+        self._has_unpublished.set()
+
+    async def run(self) -> None:
+        """Publish what was announced, until cancelled."""
+        while True:
+            await self._has_unpublished.wait()
+            self._has_unpublished.clear()
+            latest, self._unpublished = self._unpublished, {}
+            for event in latest.values():
+                with suppress(FlowError):  # it may be lost
+                    await self._state.announce(event.execution_id, self._prefix + encode_record(event))
+            await asyncio.sleep(PUBLISH_S)
+
+    async def watch(self, execution_id: str, after: int) -> AsyncGenerator[EventRecord]:
+        """As `Engine.watch`."""
+        feed = self._open(execution_id)
+        try:
+            async with aclosing(self._follow(execution_id, after, feed)) as events:
+                async for event in events:
+                    yield event
+                    if event.kind is EventKind.DONE:
+                        return
+        finally:
+            self._close(execution_id, feed)
+
+    async def _follow(self, execution_id: str, last: int, feed: _Feed) -> AsyncGenerator[EventRecord]:
+        percentage = 0.0
+        must_look = True
+        while True:
+            if must_look:
+                page = await self._look(execution_id, last)
+                for event in page:
+                    last = max(last, event.sequence)
+                    percentage = event.progress.percentage
+                    yield event
+                if len(page) == EVENTS_PER_READ:
+                    continue
+                must_look = False
+            match await feed.next(LOOK_S):
+                case EventRecord(sequence=0) as event if event.progress.percentage >= percentage:
+                    percentage = event.progress.percentage
+                    yield event
+                case EventRecord() as event if event.sequence == last + 1:
+                    last, percentage = event.sequence, event.progress.percentage
+                    yield event
+                case EventRecord() as event:
+                    must_look = event.sequence > last
+                case int() as sequence:
+                    must_look = sequence > last
+                case None:
+                    must_look = True
+
+    async def _look(self, execution_id: str, last: int) -> list[EventRecord]:
+        """Stored events after `last`; at or past the end of a run that is over, its `done` again."""
+        give_up_at = self._monotonic() + OUTAGE_S
+        while True:
+            try:
+                page = await self._state.events(execution_id, last)
+                if page:
+                    return page
+                latest = await self._state.last_event(execution_id)
+            except FlowError as error:
+                if error.record.reason is not Reason.STORE_UNAVAILABLE or self._monotonic() > give_up_at:
+                    raise
+                await asyncio.sleep(BACKOFF_S)
+            else:
+                if latest.sequence <= last or latest.kind is not EventKind.DONE:
+                    return [latest] if latest.kind is EventKind.DONE else []
+                # It ended between the two reads, and perhaps not with its next event.
+
+    def _open(self, execution_id: str) -> _Feed:
+        feed = _Feed()
+        feeds = self._feeds.setdefault(execution_id, [])
+        feeds.append(feed)
+        if execution_id not in self._channels:
+            self._channels[execution_id] = self._state.follow(
+                execution_id, lambda message: self._on_message(execution_id, message)
+            )
+        return feed
+
+    def _close(self, execution_id: str, feed: _Feed) -> None:
+        feeds = self._feeds[execution_id]
+        feeds.remove(feed)
+        if not feeds:
+            del self._feeds[execution_id]
+            self._channels.pop(execution_id)()
+
+    def _on_message(self, execution_id: str, message: bytes | None) -> None:
+        if message is None:
+            heard: EventRecord | int | None = None
+        elif message.isdigit():
+            heard = int(message)
+        elif message.startswith(_UNSTORED) and not message.startswith(self._prefix):
+            heard = decode_record(message.split(b"\0", 1)[1], EventRecord)
+        else:
+            return
+        for feed in self._feeds.get(execution_id, ()):
+            feed.extend([heard])
+
+
+class _Feed:
+    """What one watcher has heard and not yet looked at; what it is too slow for is dropped, for it can be read."""
+
+    def __init__(self) -> None:
+        self._heard: deque[EventRecord | int | None] = deque(maxlen=FEED_LENGTH)
+        self._has_heard = asyncio.Event()
+
+    def extend(self, heard: Iterable[EventRecord | int | None]) -> None:
+        self._heard.extend(heard)
+        self._has_heard.set()
+
+    async def next(self, within_s: float) -> EventRecord | int | None:
+        """An event, the sequence of one, or None: look for yourself."""
+        if not self._heard:
+            self._has_heard.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await self._has_heard.wait()
+        return self._heard.popleft() if self._heard else None

@@ -1,0 +1,46 @@
+"""Server reflection, v1 and v1alpha, over the descriptors of a bundle.
+
+Both versions have the same messages on the wire; grpcio ships the older, so v1 is that one under its new name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+from google.protobuf import descriptor_pb2
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+from grpc_reflection.v1alpha.reflection import aio
+
+from promptflow_server.services.contracts import pool_of
+
+V1, V1ALPHA = "grpc.reflection.v1", "grpc.reflection.v1alpha"
+SERVICES = (f"{V1}.ServerReflection", f"{V1ALPHA}.ServerReflection")
+
+
+def reflection_handlers(descriptors: bytes, services: tuple[str, ...]) -> list[grpc.GenericRpcHandler]:
+    """Handlers that tell of `services`; `descriptors` is a serialized FileDescriptorSet in dependency order."""
+    files = descriptor_pb2.FileDescriptorSet.FromString(descriptors)
+    for own in (health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR):
+        files.file.add().ParseFromString(own.serialized_pb)
+    files.file.append(_as_v1(reflection_pb2.DESCRIPTOR.serialized_pb))
+    servicer: Any = aio.ReflectionServicer((*services, *SERVICES), pool=pool_of(files))
+    method = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        reflection_pb2.ServerReflectionRequest.FromString,
+        reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    return [grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": method}) for name in SERVICES]
+
+
+def _as_v1(data: bytes) -> descriptor_pb2.FileDescriptorProto:
+    file = descriptor_pb2.FileDescriptorProto.FromString(data)
+    file.name, file.package = file.name.replace("v1alpha", "v1"), V1
+    for message in file.message_type:
+        for field in (field for field in message.field if field.type_name):
+            field.type_name = field.type_name.replace(f".{V1ALPHA}.", f".{V1}.")
+    for method in (method for service in file.service for method in service.method):
+        method.input_type = method.input_type.replace(f".{V1ALPHA}.", f".{V1}.")
+        method.output_type = method.output_type.replace(f".{V1ALPHA}.", f".{V1}.")
+    return file

@@ -1,0 +1,98 @@
+"""The command line as users have it: exit status and one-line errors."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.unit.server.gateway.echo_server import free_ports
+
+
+def promptflow(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PROMPTFLOW_")}
+    return subprocess.run(
+        [sys.executable, "-m", "promptflow_server.cli", *arguments],
+        cwd=cwd,
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        ("bogus", 2, "No such command 'bogus'"),
+        ("up --once", 2, "it stops after the demo: add `--demo`"),
+        ("up --demo --no-envoy", 2, "the demo calls through the gateway"),
+        ("up --port-base 70000", 2, "--port-base"),
+        ("up --workers 0", 2, "--workers"),
+        ("up", 1, "has no folder `flows`; name the project with `--project DIR`"),
+        ("up --project nowhere", 1, "`nowhere` has no folder `flows`"),
+        ("check", 1, "has no folder `flows`"),
+        ("generate", 1, "has no folder `flows`"),
+        ("server --address nonsense", 2, "`nonsense` is not HOST:PORT"),
+        ("server --address host:http", 2, "`host:http` is not HOST:PORT"),
+        ("worker --queue nope", 2, "no executor has the queue `nope`; there are `general`, `ocr`, `sentiment`"),
+        ("worker --slots 0", 2, "--slots"),
+        ("run", 2, "Missing argument"),
+        ("run echo --input text", 2, "`text` is not NAME=VALUE or NAME=@FILE"),
+        ("run echo --input =x", 2, "`=x` is not NAME=VALUE or NAME=@FILE"),
+        ("run echo --input file=@absent.png", 1, "absent.png: No such file or directory"),
+        ("models pull nope", 1, "no model is called `nope`"),
+        ("models verify nope", 1, "no model is called `nope`"),
+    ],
+)
+def test_a_wrong_use_ends_with_its_status_and_says_what_is_wrong(
+    tmp_path: Path, arguments: str, status: int, says: str
+) -> None:
+    done = promptflow(*arguments.split(), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert says in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("PROMPTFLOW_MAX_FILE_BYTES", "-3", "`PROMPTFLOW_MAX_FILE_BYTES` is '-3'"),
+        ("PROMPTFLOW_LOG_LEVEL", "loud", "`PROMPTFLOW_LOG_LEVEL` is 'loud'"),
+        ("PROMPTFLOW_EXECUTORS", "absent:Nothing", "an executor cannot be loaded"),
+        ("PROMPTFLOW_EXECUTORS", "json", "is not `module:Class`"),
+    ],
+)
+def test_a_wrong_setting_is_told_by_its_name(tmp_path: Path, variable: str, value: str, says: str) -> None:
+    done = promptflow("worker", cwd=tmp_path, **{variable: value})
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert says in done.stderr
+
+
+def test_nobody_listening_is_told_with_the_way_out(tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_ports(1)[0]}"
+    done = promptflow("run", "echo", "--url", url, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: no answer from `{url}`")
+    assert "is `promptflow up` running?" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["up", "--help"], ["models", "pull", "--help"]])
+def test_help_imports_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
+    code = f"""
+import sys
+from promptflow_server.cli import main
+sys.argv[1:] = {arguments}
+try:
+    main()
+finally:
+    print(*sys.modules, file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "Usage: " in done.stdout
+    heavy = {"grpc", "httpx", "rich", "numpy", "onnxruntime", "arq", "jinja2", "google.protobuf", "structlog"}
+    assert heavy & set(done.stderr.split()) == set()

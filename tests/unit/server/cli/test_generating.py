@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from promptflow_server.cli.failures import CommandError
+from promptflow_server.cli.generating import check_command, generate_command
+
+FLOW = """\
+name: shout
+inputs:
+  - {name: text, type: string, required: true}
+steps:
+  - name: shout
+    executor: transform
+    config: {type: string, value: "{{ inputs.text | upper }}"}
+"""
+PROTO = "proto/promptflow_api/flows/shout/v1/shout.proto"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    # Projects put themselves there, so that their executors are found.
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "shout.yaml").write_text(FLOW)
+    return tmp_path
+
+
+def files_in(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_is_generated_is_named_and_then_up_to_date(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    generate_command(project)
+    first = capsys.readouterr().out
+    assert f"  wrote {PROTO}\n" in first
+    assert first.splitlines()[-1].endswith(": shout v1")
+    generate_command(project)
+    assert "wrote" not in capsys.readouterr().out
+    check_command(project)
+    assert "up to date" in capsys.readouterr().out
+
+
+def test_check_names_what_is_not_as_generated_and_mends_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generate_command(project)
+    (project / PROTO).write_text("edited by hand")
+    with pytest.raises(CommandError, match="1 generated file is out of date; run `promptflow generate`"):
+        check_command(project)
+    assert f"{PROTO}: not as it would be generated" in capsys.readouterr().out
+    assert (project / PROTO).read_text() == "edited by hand"
+
+
+def test_a_wrong_flow_is_shown_with_its_place_and_nothing_is_written(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "flows" / "shout.yaml").write_text(FLOW.replace("executor: transform", "executor: transfrom"))
+    for command in (generate_command, check_command):
+        with pytest.raises(CommandError, match=r"1 error in the flows of .*; nothing was written"):
+            command(project)
+        assert "flows/shout.yaml:6:15: error[" in capsys.readouterr().out
+    assert files_in(project) == {"flows/shout.yaml"}
+
+
+def test_executors_of_the_project_itself_are_found_in_its_folder(project: Path) -> None:
+    (project / "own_executor.py").write_text(
+        "from promptflow_core.executor import BaseExecutor, ExecutorConfig, ExecutorOutput\n"
+        "class Config(ExecutorConfig):\n    text: str\n"
+        "class Output(ExecutorOutput):\n    text: str\n"
+        "class Own(BaseExecutor[Config, Output]):\n"
+        "    '''Own.'''\n    name = 'own'\n    Config, Output = Config, Output\n"
+    )
+    (project / "promptflow.yaml").write_text('executors: ["own_executor:Own"]\n')
+    flow = FLOW.replace("executor: transform", "executor: own").replace("{type: string, value:", "{text:")
+    (project / "flows" / "shout.yaml").write_text(flow)
+    generate_command(project)
+    assert "OwnOutput" in (project / PROTO).read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"), [("executors: [absent:Nothing]\n", "No module named 'absent'"), ("executors: [x]\n", "`x`")]
+)
+def test_an_executor_that_is_not_there_is_told(project: Path, settings: str, says: str) -> None:
+    (project / "promptflow.yaml").write_text(settings)
+    with pytest.raises(CommandError, match="an executor cannot be loaded") as caught:
+        generate_command(project)
+    assert says.strip("`") in str(caught.value)

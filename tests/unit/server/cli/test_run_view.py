@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from rich.console import Console
+
+from promptflow_server.cli.run_state import RunState
+from promptflow_server.cli.run_view import run_table, run_view
+
+
+def states() -> list[RunState]:
+    state, found = RunState.of_steps(["ocr", "sentiment"]), list[RunState]()
+    events: list[dict[str, Any]] = [
+        {"step_started": {"step": "ocr"}},
+        {"step_completed": {"step": "ocr"}, "progress": {"percentage": 50}},
+        {"step_started": {"step": "sentiment"}},
+        {"step_progress": {"step": "sentiment", "item": 0, "percentage": 50}},
+        {"step_progress": {"step": "sentiment", "item": 1, "percentage": 100}},
+        {"step_completed": {"step": "sentiment"}, "progress": {"percentage": 100}},
+    ]
+    for second, event in enumerate(events):
+        state = state.with_event(event, float(second))
+        found.append(state)
+    return found
+
+
+def test_without_a_terminal_each_change_is_a_plain_line() -> None:
+    output = io.StringIO()
+    with run_view(Console(file=output, width=40)) as view:
+        for state in states():
+            view.show(state)
+    words = [line.split() for line in output.getvalue().splitlines()]
+    assert words == [
+        ["ocr", "running", "0", "%"],
+        ["ocr", "done", "1.00", "s", "50", "%"],
+        ["sentiment", "running", "50", "%"],
+        ["sentiment", "done", "2/2", "3.00", "s", "100", "%"],
+    ]
+
+
+def test_on_a_terminal_the_last_table_stays() -> None:
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=True, width=100, color_system=None, legacy_windows=False)
+    with run_view(console) as view:
+        for state in states():
+            view.show(state)
+    shown = output.getvalue()
+    assert "2/2" in shown.rsplit("step", 1)[-1]
+    assert shown.endswith("\n\x1b[?25h")
+
+
+def test_the_table_reads_without_colour() -> None:
+    output = io.StringIO()
+    Console(file=output, width=100, color_system=None).print(run_table(states()[3], now=9.0))
+    rows = [line.split() for line in output.getvalue().splitlines()]
+    assert rows[0] == ["step", "state", "items", "time"]
+    assert [row[:2] for row in rows[1:]] == [["ocr", "done"], ["sentiment", "running"], ["all", rows[3][1]]]
+    assert rows[2][2:4] == ["1/2", "7.00"]
+    assert [row[-2:] for row in rows[1:]] == [["100", "%"], ["50", "%"], ["50", "%"]]

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from tests.unit.server.gateway.echo_server import free_ports
+
+from promptflow_server.supervisor.readiness import grpc_serves, http_answers, log_says
+
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+@pytest.mark.parametrize("is_ready", [True, False])
+async def test_a_grpc_server_is_ready_when_its_health_service_says_so(is_ready: bool) -> None:
+    server = grpc.aio.server()
+    servicer = health.aio.HealthServicer()
+    await servicer.set("", SERVING if is_ready else NOT_SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        assert await grpc_serves(f"127.0.0.1:{port}")() is is_ready
+    finally:
+        await server.stop(None)
+
+
+async def test_a_port_where_nobody_listens_is_not_ready_and_raises_nothing() -> None:
+    (port,) = free_ports(1)
+    assert not await grpc_serves(f"127.0.0.1:{port}")()
+    assert not await http_answers(f"http://127.0.0.1:{port}/")()
+
+
+async def test_every_url_must_be_answered_with_success() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        status = b"200 OK" if b"GET /good " in request else b"503 Unavailable"
+        writer.write(b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        assert await http_answers(f"{base}/good")()
+        assert not await http_answers(f"{base}/good", f"{base}/bad")()
+
+
+async def test_a_line_in_a_log_tells_that_a_part_is_ready(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    probe = log_says(log, "worker_ready")
+    assert not await probe()
+    log.write_bytes(b'{"event": "worker_starting"}\n\xff')
+    assert not await probe()
+    log.write_bytes(b'{"event": "worker_ready"}\n\xff')
+    assert await probe()

@@ -28,7 +28,7 @@ from promptflow_codegen.patterns import check_patterns
 from promptflow_codegen.plan import FlowPlan
 from promptflow_codegen.project import Project
 from promptflow_codegen.read import read_flow
-from promptflow_codegen.source import MAX_BYTES, parse_source
+from promptflow_codegen.source import parse_source, read_bytes
 from promptflow_core.executor import Catalog
 
 SCHEMA_FILE = "flow.schema.json"
@@ -116,22 +116,10 @@ def _flow_files(project: Project, reports: list[Report]) -> Sequence[Path]:
 def _check(project: Project, path: Path, catalog: Catalog, reports: list[Report]) -> CheckedFlow | None:
     report = Report(project.relative(path).as_posix())
     reports.append(report)
-    data = read_bounded(path, report)
+    data = read_bytes(path, report)
     root = parse_source(data, report) if data is not None else None
     node = read_flow(report.file, root, report) if root is not None else None
     return check_flow(node, catalog, report) if node is not None else None
-
-
-def read_bounded(path: Path, report: Report) -> bytes | None:
-    """The bytes of a file, at most one more than a file may have."""
-    try:
-        if not path.is_file():
-            raise OSError("it is not a file")
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
-    except OSError as error:
-        report.error("unreadable-file", Position(), f"the file cannot be read: {error.strerror or error}")
-        return None
 
 
 def _distinct(flows: Sequence[CheckedFlow], reports: list[Report]) -> Sequence[CheckedFlow]:
@@ -167,7 +155,7 @@ def _read_lock(project: Project, flow: CheckedFlow, reports: list[Report]) -> Lo
         hint = f"restore it from version control; to start over, delete {project.relative(proto.parent).as_posix()}/"
         report.error("damaged-lock", Position(), "the lock of a generated proto is missing", hint)
         return None
-    data = read_bounded(path, report)
+    data = read_bytes(path, report)
     if data is None:
         return None
     return parse_lock(data, flow=flow.name, version=flow.version, report=report)

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from promptflow_codegen.diagnostics import Report
-from promptflow_codegen.source import MAX_BYTES, parse_source
+from promptflow_codegen.source import parse_source, read_bytes
 from promptflow_codegen.tree import to_plain
 
 SETTINGS_FILE = "promptflow.yaml"
@@ -85,17 +84,16 @@ def _shipped_protos() -> tuple[Path, ...]:
 
 
 def _read_settings(path: Path) -> _Settings:
-    if not path.is_file():
+    if not path.exists():
         return _Settings()
     report = Report(path.name)
+    data = read_bytes(path, report)
+    root = parse_source(data, report) if data is not None else None
+    errors = [found for found in report.diagnostics if found.code != "empty-file"]
+    if errors:
+        raise ProjectError(str(errors[0]))
     try:
-        data = path.read_bytes() if path.stat().st_size <= MAX_BYTES else b""
-        root = parse_source(data, report) if data.strip() else None
-        if report.has_errors:
-            raise ProjectError(str(report.diagnostics[0]))
         return _Settings.model_validate(to_plain(root) or {})
-    except (OSError, yaml.YAMLError) as error:
-        raise ProjectError(f"{path.name} cannot be read: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))

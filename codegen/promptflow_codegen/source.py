@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -23,6 +24,18 @@ MAX_DEPTH = 50
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 _QUOTE_HINT = 'quote templates: `"{{ inputs.text }}"`'
+
+
+def read_bytes(path: Path, report: Report) -> bytes | None:
+    """The bytes of a file, at most one more than a file may have; None where it cannot be read."""
+    try:
+        if not path.is_file():
+            raise OSError("it is not a file")
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        report.error("unreadable-file", Position(), f"the file cannot be read: {error.strerror or error}")
+        return None
 
 
 def parse_source(data: bytes, report: Report) -> Node | None:

@@ -10,7 +10,7 @@ from jinja2.exceptions import FilterArgumentError
 from jinja2.runtime import Undefined
 
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
-_END = re.compile(r"""[.!?…]+["'”’»)\]]*(?=\s)|[。！？]+["'”’」』）]*""")
+_END = re.compile(r"""(?<![.!?…])[.!?…]++["'”’»)\]]*+(?=\s)|[。！？]++["'”’」』）]*+""")
 _OPENING = re.compile(r"""["'“‘«(\[¿¡—–-]*""")
 _LAST_WORD = re.compile(r"\S+$")
 _INITIAL = re.compile(r"[A-Z]|(?:[A-Za-z]\.)+[A-Za-z]")
@@ -69,10 +69,12 @@ def _ends_sentence(block: str, start: int, match: re.Match[str]) -> bool:
     mark = match.group()
     if mark[0] in "。！？":
         return True
-    following = block[match.end() :][:8].lstrip()
+    following = block[match.end() : match.end() + 8].lstrip()
     opening = _OPENING.match(following)
     following = following[opening.end() if opening else 0 :]
     starts_anew = not following[:1].islower()
+    if mark.startswith(".."):
+        return starts_anew
     if mark[0] != ".":
         return starts_anew or (mark[0] in "!?" and mark[-1] in "!?")
     word_match = _LAST_WORD.search(block, max(start, match.start() - 40), match.start())

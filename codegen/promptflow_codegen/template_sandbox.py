@@ -13,7 +13,7 @@ from typing import Any
 
 from jinja2 import StrictUndefined
 from jinja2.exceptions import SecurityError
-from jinja2.filters import do_batch, do_indent, do_round, do_slice
+from jinja2.filters import do_batch, do_indent, do_round, sync_do_slice
 from jinja2.runtime import Context, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -109,7 +109,7 @@ def _batch(value: Any, linecount: int, fill_with: Any = None) -> Any:
 
 def _slice(value: Any, slices: int, fill_with: Any = None) -> Any:
     _check_size(slices, MAX_RANGE)
-    return do_slice(value, slices, fill_with)
+    return sync_do_slice(value, slices, fill_with)
 
 
 def _indent(text: str, width: int = 4, *, first: bool = False, blank: bool = False) -> str:

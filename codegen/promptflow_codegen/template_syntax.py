@@ -213,7 +213,7 @@ class _Reader:
                 case _:
                     raise TemplateError(
                         f"`{{% {_tag(statement)} %}}` is not allowed in a template",
-                        statement.lineno,
+                        statement.lineno or 0,
                         code="template-statement",
                         hint="templates have `if` and `for`; put anything else into a step of its own",
                     )
@@ -288,7 +288,9 @@ def _tag(statement: nodes.Node) -> str:
     match statement:
         case nodes.Assign() | nodes.AssignBlock():
             return "set"
-        case nodes.FilterBlock() | nodes.CallBlock():
-            return type(statement).__name__.removesuffix("Block").lower()
+        case nodes.FromImport():
+            return "from"
+        case nodes.Scope() | nodes.EvalContextModifier():
+            return "autoescape"
         case _:
-            return type(statement).__name__.lower()
+            return type(statement).__name__.removesuffix("Block").lower() or "block"

@@ -44,6 +44,7 @@ GRACE_S = 10.0
 RUN_SLOTS = 1_000
 PING_PATIENCE_S = 1.0
 SMALLEST_PING_INTERVAL_MS = 5_000
+KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS = 30_000, 10_000
 MAX_HEADERS_BYTES = 64 << 10
 
 _CHOOSE = "stop what listens there, or choose another with `--address`"
@@ -194,6 +195,9 @@ def _channel_options(settings: Settings) -> Sequence[tuple[str, int]]:
         ("grpc.max_metadata_size", MAX_HEADERS_BYTES),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", SMALLEST_PING_INTERVAL_MS),
         ("grpc.keepalive_permit_without_calls", 1),
+        # A watcher that vanished without a word is noticed.
+        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
         # Two servers on one port would share its calls without a word.
         ("grpc.so_reuseport", 0),
     )

@@ -50,7 +50,7 @@ def _serve(binary: str, configuration: bytes) -> NoReturn:
         server = _spawn(binary, configuration)
         signal.signal(signal.SIGTERM, partial(_stop_on_signal, server))
         try:
-            signal.signal(signal.SIGCHLD, _server_ended)
+            signal.signal(signal.SIGCHLD, partial(_raise_if_ended, server))
             if os.waitpid(server, os.WNOHANG)[0] == 0:
                 fcntl.flock(users_lock, fcntl.LOCK_EX)
                 _stop(server)
@@ -87,8 +87,10 @@ def _become_server(binary: str, configuration: int, guard: int) -> NoReturn:
         os._exit(127)
 
 
-def _server_ended(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise _ServerEndedError
+def _raise_if_ended(server: int, _signal: int, _frame: FrameType | None) -> None:
+    # The same signal comes when a server is stopped and continued.
+    if os.waitpid(server, os.WNOHANG)[0] != 0:
+        raise _ServerEndedError
 
 
 def _stop_on_signal(server: int, _signal: int, _frame: FrameType | None) -> NoReturn:

@@ -55,11 +55,16 @@ async def stall(engine: MemoryEngine, execution_id: str) -> None:
 
 
 class MemoryEngine:
-    """`Engine`; `script` says what becomes of a new run, `refusal` is raised instead of starting one."""
+    """`Engine`; `script` says what becomes of a new run, `refusal` is raised instead of starting one.
+
+    `starting` is set once a start is asked for, which waits for `may_start`; `started` once there is a run.
+    """
 
     def __init__(self, script: Script = complete) -> None:
         self.script = script
         self.refusal: Exception | None = None
+        self.starting, self.may_start, self.started = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.may_start.set()
         self.runs: dict[str, Run] = {}
         self.watchers = 0
         self._watchers_changed = asyncio.Event()
@@ -68,6 +73,8 @@ class MemoryEngine:
     async def start(
         self, plan: FlowPlan, digest: str, inputs: Mapping[str, NativeValue], options: StartOptions
     ) -> ExecutionRecord:
+        self.starting.set()
+        await self.may_start.wait()
         if self.refusal is not None:
             raise self.refusal
         known = self.runs.get(options.execution_id)
@@ -91,6 +98,7 @@ class MemoryEngine:
         task = asyncio.ensure_future(self._play(options.execution_id))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        self.started.set()
         return run.record
 
     async def read(self, execution_id: str) -> ExecutionRecord:

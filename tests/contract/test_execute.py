@@ -7,6 +7,7 @@ from uuid import UUID
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 from tests.contract.memory_engine import MemoryEngine, complete, stall
 from tests.contract.serving import DEADLINE_S, CallError, Server
 
@@ -98,18 +99,17 @@ async def test_a_start_that_is_refused_says_why(server: Server, engine: MemoryEn
 
 
 async def test_an_unforeseen_failure_is_internal_and_keeps_its_text_to_itself(
-    server: Server, engine: MemoryEngine, capsys: pytest.CaptureFixture[str]
+    server: Server, engine: MemoryEngine
 ) -> None:
     engine.refusal = RuntimeError("password=hunter2")
-    with pytest.raises(CallError) as caught:
+    with capture_logs() as logs, pytest.raises(CallError) as caught:
         await server.call("Execute", server.contract.execute_request(text="hello"))
-    reference = caught.value.info.metadata["reference"]
+    (logged,) = logs
     assert caught.value.code is grpc.StatusCode.INTERNAL
     assert "hunter2" not in caught.value.message
-    assert reference in caught.value.message
-    logged = capsys.readouterr().out
-    assert reference in logged
-    assert "hunter2" in logged
+    assert logged["reference"] == caught.value.info.metadata["reference"]
+    assert logged["reference"] in caught.value.message
+    assert logged["exc_info"] is engine.refusal
 
 
 async def test_a_request_id_names_one_run(server: Server, engine: MemoryEngine) -> None:
@@ -181,3 +181,17 @@ async def test_a_caller_that_leaves_ends_the_wait_and_not_the_run(server: Server
     await complete(engine, run.record.execution_id)
     status = await server.call("GetStatus", server.contract.get_status_request(execution_id=run.record.execution_id))
     assert status.status == COMPLETED
+
+
+async def test_an_output_that_no_message_holds_is_told_and_not_hidden(server: Server, engine: MemoryEngine) -> None:
+    async def deep(engine: MemoryEngine, execution_id: str) -> None:
+        output: dict[str, object] = {"extra": None}
+        for _ in range(30):
+            output = {"extra": output}
+        engine.end(execution_id, ExecutionStatus.COMPLETED, result={"inspect": output})
+
+    engine.script = deep
+    with pytest.raises(CallError) as caught:
+        await server.call("Execute", server.contract.execute_request(text="hello", execution_mode=SYNC))
+    assert caught.value.info.reason == "OUTPUT_INVALID"
+    assert "nests deeper than 24 levels" in caught.value.message

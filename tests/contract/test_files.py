@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 
 import pytest
@@ -56,3 +57,21 @@ async def test_a_request_that_comes_again_starts_no_second_run_and_stores_nothin
     first, second = await server.call("Execute", request), await server.call("Execute", request)
     assert first.execution_id == second.execution_id
     assert len(server.stored_files()) == 1
+
+
+async def test_a_caller_that_leaves_during_the_start_leaves_nothing_half_done(
+    server: Server, engine: MemoryEngine
+) -> None:
+    engine.may_start.clear()
+    request = server.contract.execute_request(text="ok", document={"content": PAGE})
+    call = asyncio.create_task(server.call("Execute", request))
+    await engine.starting.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await server.call("GetInfo", server.contract.get_info_request())  # the server has seen the caller leave
+    engine.may_start.set()
+    async with asyncio.timeout(5):
+        await engine.started.wait()
+    (run_id,) = engine.runs
+    assert [path.parent.name for path in server.stored_files()] == [run_id]

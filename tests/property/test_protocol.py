@@ -74,6 +74,7 @@ class Server:
     todo: deque[Transition | Command] = field(default_factory=deque[Transition | Command])
     inbox: list[RunEvent] = field(default_factory=list[RunEvent])
     last_reply: str = "0-0"
+    is_given_up: bool = False
 
 
 @dataclass(eq=False)
@@ -228,6 +229,7 @@ class Protocol(RuleBasedStateMachine):
     def give_server_up(self, pick: int) -> None:
         """Its lease is lost and it does not know: a zombie from now on."""
         server = self.servers[pick % len(self.servers)]
+        server.is_given_up = True
         self._do(self.flows.leave(server.name, patience_s=5))
 
     @rule()
@@ -312,7 +314,9 @@ class Protocol(RuleBasedStateMachine):
     async def _end(self) -> None:
         """From now on nothing fails; zombies go on until they see what they are."""
         for _ in range(ROUNDS_TO_THE_END):
-            if (await self.state.read(self.run_id)).status.is_terminal and not self.servers:
+            is_over = (await self.state.read(self.run_id)).status.is_terminal
+            if is_over and all(server.is_given_up for server in self.servers):
+                # A zombie may wait for ever for answers that go to another.
                 return
             self.now_ms += 10
             await self._sweep()

@@ -7,11 +7,12 @@ nothing is wrong). A second ```yaml for the same file is a later state: it is ch
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from promptflow_codegen.generate import generate
 from promptflow_codegen.project import Project
 from promptflow_codegen.write import write
@@ -33,11 +34,14 @@ class Case:
     expected: str
 
 
-def cases() -> Iterator[pytest.param]:  # type: ignore[valid-type]
+def cases() -> Mapping[str, Case]:
+    """Every section of every page, by page and title."""
+    found: dict[str, Case] = {}
     for page in PAGES:
         parts = _SECTION.split(page.read_text("utf-8"))[1:]
         for title, body in zip(parts[::2], parts[1::2], strict=True):
-            yield pytest.param(_parse(title, body), id=f"{page.stem}: {title}")
+            found[f"{page.stem}: {title}"] = _parse(title, body)
+    return found
 
 
 def _parse(title: str, body: str) -> Case:
@@ -47,14 +51,17 @@ def _parse(title: str, body: str) -> Case:
     return Case(title, files, expected)
 
 
+CASES = cases()
+
+
 @pytest.fixture(scope="module")
 def catalog() -> Catalog:
     return ExecutorRegistry.load().catalog()
 
 
-@pytest.mark.parametrize("case", cases())
-def test_the_specification_holds(case: Case, catalog: Catalog, tmp_path: Path) -> None:
-    assert says(case, catalog, tmp_path) == case.expected
+@pytest.mark.parametrize("name", CASES)
+def test_the_specification_holds(name: str, catalog: Catalog, tmp_path: Path) -> None:
+    assert says(CASES[name], catalog, tmp_path) == CASES[name].expected
 
 
 def says(case: Case, catalog: Catalog, root: Path) -> str:

@@ -14,7 +14,7 @@ import structlog
 from promptflow_core.errors import FlowError, Reason
 from promptflow_core.executor import ExecutionContext, Files
 from promptflow_core.records import Call, CallProgress, CallResult
-from promptflow_core.values import decode_value
+from promptflow_core.values import NativeValue, decode_value
 from promptflow_workers.dispatch.clock import RedisClock, Seconds
 from promptflow_workers.dispatch.queue import Job, Queue
 from promptflow_workers.executor_host import ExecutorHost
@@ -67,7 +67,7 @@ class CallRunner:
         limit = asyncio.timeout(remaining_s)
         try:
             async with limit:
-                return await host.run(context, decode_value(call.config), lambda: _mark_started(job))
+                return await host.run(context, _config_of(call), lambda: _mark_started(job))
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -112,6 +112,13 @@ def _decoded(job: Job) -> Call:
             Reason.INTERNAL,
             f"this worker cannot read call `{job.id}`; server and workers must be of one version: {error}",
         ) from None
+
+
+def _config_of(call: Call) -> NativeValue:
+    try:
+        return decode_value(call.config)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise FlowError(Reason.CONFIG_INVALID, f"the config of step `{call.step}` cannot be read: {error}") from None
 
 
 def _too_late(call: Call) -> FlowError:

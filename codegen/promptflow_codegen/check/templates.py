@@ -94,7 +94,9 @@ class TemplateCheck:
             return
         if result.kind is TemplateKind.LITERAL:
             self._literal(node, wanted, what)
-        elif wanted is not None and result.type is not None and not can_fit(result.type, wanted):
+        elif wanted is None or wanted == _JSON or result.type is None:
+            return  # a config's `json` takes any native value: executors fit it themselves
+        elif not can_fit(result.type, wanted):
             message = f"{what} is {spelling(wanted)}, but this yields {spelling(result.type)}"
             self.report.error("type-mismatch", node.position, message)
 

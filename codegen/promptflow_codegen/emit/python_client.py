@@ -97,7 +97,7 @@ class _Input:
     @property
     def doc(self) -> str:
         """The input's line in the docstring of `run`."""
-        said = [self.field.description.rstrip(".")] if self.field.description else []
+        said = [self.field.description.rstrip(".")] if self.field.description.strip() else []
         if self.field.default is not None:
             said.append(f"default {self.field.default!r}")
         said += _bounds(self.field.constraints)
@@ -124,7 +124,9 @@ def _declare_outputs(plan: FlowPlan, types: Declarations) -> None:
         if wanted not in named:
             named[wanted] = types.name(wanted)
             fields = types.fields(step.output.fields, named[wanted], Direction.OUT)
-            types.dataclass(named[wanted], step.output.description or f"What step `{step.name}` answers.", fields)
+            types.dataclass(
+                named[wanted], step.output.description.strip() or f"What step `{step.name}` answers.", fields
+            )
         classes[step.name] = named[wanted]
     if plan.outputs is None:
         skippable = _skippable(plan)
@@ -176,7 +178,7 @@ def _step_annotation(step: StepPlan, output: str, types: Declarations) -> str:
 
 
 def _client_class(plan: FlowPlan, name: str, inputs: Sequence[_Input]) -> list[str]:
-    about = plan.description or f"Flow `{plan.name}`, version {plan.version}."
+    about = plan.description.strip() or f"Flow `{plan.name}`, version {plan.version}."
     args = ["Args:", *(one.doc for one in inputs)] if inputs else []
     run = ["Run the flow and give its result; cuts and restarts of the server on the way are borne.", *args]
     run += ["Raises:", "- PromptFlowError: the run failed, or its end cannot be learnt."]

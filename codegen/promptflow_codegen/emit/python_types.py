@@ -101,7 +101,7 @@ class Declarations:
 
     def _field(self, one: FieldType, parent: str, direction: Direction) -> list[str]:
         annotation = self.annotation(one.type, parent, one.name, direction)
-        name, about = identifier(one.name), docstring([one.description], 4) if one.description else []
+        name, about = identifier(one.name), docstring([one.description], 4) if one.description.strip() else []
         if direction is Direction.OUT and isinstance(one.type, ListType):
             return [f"    {name}: {annotation} = ()", *about]
         if direction is Direction.OUT and isinstance(one.type, MapType):
@@ -120,7 +120,7 @@ class Declarations:
         else:
             owner = f"input `{field}`" if parent == "Input" else f"`{parent}.{field}`"
             fields = self.fields(value_type.fields, name, direction)
-            self.dataclass(name, value_type.description or f"What {owner} holds.", fields)
+            self.dataclass(name, value_type.description.strip() or f"What {owner} holds.", fields)
 
     def _use(self, name: str) -> str:
         self.used.add(name)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from promptflow_codegen.write import drift, write
 from rich.console import Console
 
 from promptflow_codegen.bundle import Bundle
 from promptflow_codegen.diagnostics import Diagnostic
 from promptflow_codegen.generate import Generated, generate
 from promptflow_codegen.project import Project
+from promptflow_codegen.write import drift, write
 from promptflow_server.cli.environment import load_registry, project_at, settings_of, with_executors_of
 from promptflow_server.cli.failures import CommandError
 

@@ -61,7 +61,7 @@ def _sentiment_over_http(ports: Ports, path: str) -> list[str]:
     url = f"http://localhost:{ports.gateway}{path}"
     headers, body = "-H 'content-type: application/json'", '"text": "I love this!"'
     return [
-        f'JSON\ncurl -s {url}/execute {headers} -d \'{{{body}, "execution_mode": "SYNC"}}\'',
+        f'# JSON\ncurl -s {url}/execute {headers} -d \'{{{body}, "execution_mode": "SYNC"}}\'',
         f"# server-sent events\ncurl -sN {url}/execute/stream -H 'accept: text/event-stream' {headers} -d '{{{body}}}'",
     ]
 

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from promptflow_server.cli.failures import CommandError
-from promptflow_server.cli.run_state import DONE_KIND, RunState, nested
+from promptflow_server.cli.run_state import RunState, nested
 from promptflow_server.cli.run_view import run_view
 from promptflow_server.cli.sse import server_events
 
@@ -88,8 +88,6 @@ async def _events(client: httpx.AsyncClient, path: str, parts: Sequence[Part]) -
             async for event in events:
                 document: Mapping[str, Any] = json.loads(event.data)
                 yield document
-                if DONE_KIND in document:
-                    return
 
 
 def _refusal(status: int, body: bytes) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -38,13 +38,12 @@ _PHASES = {
 
 @dataclass(frozen=True, slots=True)
 class StepProgress:
-    """One step. `items_total` 0: it has no items, or nobody knows yet how many; times are the reader's, in seconds."""
+    """One step. `items` is known at the end, and 0 for a step without any; times are the reader's, in seconds."""
 
     name: str
     phase: StepPhase = StepPhase.WAITING
     percentage: float = 0.0
-    items_done: int = 0
-    items_total: int = 0
+    items: int = 0
     started_at: float | None = None
     ended_at: float | None = None
     message: str = ""
@@ -98,9 +97,10 @@ class RunState:
         return replace(self, steps={**self.steps, name: after})
 
     def _with_end(self, execution: Mapping[str, Any]) -> RunState:
-        """The execution knows the items that the stream only hinted at."""
         views = nested(execution, "steps")
-        steps = {name: _with_items(step, nested(views, name).get("items", ())) for name, step in self.steps.items()}
+        steps = {
+            name: replace(step, items=len(nested(views, name).get("items", ()))) for name, step in self.steps.items()
+        }
         return replace(self, execution=execution, steps=steps)
 
 
@@ -110,18 +110,9 @@ def nested(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value or {}
 
 
-def _with_items(step: StepProgress, items: Sequence[Any]) -> StepProgress:
-    return replace(step, items_done=len(items), items_total=len(items)) if items else step
-
-
 def _with_progress(step: StepProgress, body: Mapping[str, Any]) -> StepProgress:
     percentage = max(step.percentage, float(body.get("percentage", 0.0)))
-    message = str(body.get("message") or step.message)
-    if "item" not in body:
-        return replace(step, percentage=percentage, message=message)
-    done = step.items_done + 1
-    total = step.items_total or (round(done * 100 / percentage) if percentage else 0)
-    return replace(step, percentage=percentage, message=message, items_done=min(done, total or done), items_total=total)
+    return replace(step, percentage=percentage, message=str(body.get("message") or step.message))
 
 
 def _with_phase(step: StepProgress, phase: StepPhase, body: Mapping[str, Any], now: float) -> StepProgress:

@@ -93,12 +93,12 @@ class _Lines:
     def _line(self, step: StepProgress, percentage: float) -> None:
         now = time.monotonic()
         spent = _seconds(step, now) if step.phase.is_over else ""
-        text = f"  {step.name:<16} {step.phase:<9} {_items(step):>9} {spent:>8} {percentage:>5.0f} %  {step.message}"
+        text = f"  {step.name:<16} {step.phase:<9} {spent:>8} {percentage:>5.0f} %  {step.message}"
         self._console.print(text.rstrip(), markup=False, highlight=False, soft_wrap=True)
 
 
 def _items(step: StepProgress) -> str:
-    return f"{step.items_done}/{step.items_total}" if step.items_total else ""
+    return str(step.items) if step.items else ""
 
 
 def _seconds(step: StepProgress, now: float) -> str:

@@ -20,7 +20,9 @@ def server_command(folder: Path, address: str) -> None:
     if not host or not port.isdigit():
         raise typer.BadParameter(f"`{address}` is not HOST:PORT", param_hint="--address")
     project = project_at(folder)
-    settings = _prepared(project)
+    settings = with_executors_of(project, settings_of(project.root))
+    load_registry(settings)
+    _configure_logging(settings)
     from promptflow_server.app import run_server  # noqa: PLC0415  # a worker needs nothing of it
 
     uvloop.run(run_server(settings, project=project, address=address))
@@ -28,9 +30,8 @@ def server_command(folder: Path, address: str) -> None:
 
 def worker_command(folder: Path, queues: tuple[str, ...], slots: int) -> None:
     """Take calls from `queues`, or from the usual pools, until SIGTERM."""
-    from promptflow_workers.worker import run_worker  # noqa: PLC0415  # a server needs nothing of it
-
-    settings = _prepared(Project.at(folder))
+    project = Project.at(folder)
+    settings = with_executors_of(project, settings_of(project.root))
     known = load_registry(settings).queues | set(POOLS)
     if unknown := sorted(set(queues) - known):
         raise typer.BadParameter(
@@ -38,13 +39,14 @@ def worker_command(folder: Path, queues: tuple[str, ...], slots: int) -> None:
             f"there are {', '.join(f'`{name}`' for name in sorted(known))}",
             param_hint="--queue",
         )
+    _configure_logging(settings)
+    from promptflow_workers.worker import run_worker  # noqa: PLC0415  # a server needs nothing of it
+
     uvloop.run(run_worker(settings, queues or POOLS, slots=slots))
 
 
-def _prepared(project: Project) -> Settings:
-    settings = with_executors_of(project, settings_of(project.root))
+def _configure_logging(settings: Settings) -> None:
     try:
         configure_logging(settings.log_level)
     except ValueError as error:
         raise CommandError(str(error)) from None
-    return settings

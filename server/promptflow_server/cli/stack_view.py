@@ -16,24 +16,25 @@ _STYLES = {
 
 
 class StackView:
-    """Prints part events; on a terminal, also which part is being waited for."""
+    """Prints part events; on a terminal, also which parts are being waited for."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._awaited: list[str] = []
         self._status: Status | None = None
 
     def report(self, event: PartEvent) -> None:
         """Show one event."""
         self.close()
+        if event.part in self._awaited:
+            self._awaited.remove(event.part)
         if event.change is PartChange.STARTING:
-            self._wait_for(f"{event.part} starts")
-            return
-        line = Text(f"  {event.part:<10} ")
-        line.append(f"{event.change:<9}", style=_STYLES.get(event.change, ""))
-        if event.change is not PartChange.STOPPING:
-            line.append(f"{event.after_s:6.1f} s")
-        line.append(f"   {event.detail}" if event.detail else "")
-        self._console.print(line, soft_wrap=True)
+            self._awaited.append(event.part)
+        else:
+            self._console.print(_line(event), soft_wrap=True)
+        if self._awaited and self._console.is_terminal:
+            self._status = self._console.status(f"starting: {', '.join(self._awaited)}")
+            self._status.start()
 
     def close(self) -> None:
         """Take away what says that something is being waited for."""
@@ -41,7 +42,10 @@ class StackView:
             self._status.stop()
             self._status = None
 
-    def _wait_for(self, what: str) -> None:
-        if self._console.is_terminal:
-            self._status = self._console.status(what)
-            self._status.start()
+
+def _line(event: PartEvent) -> Text:
+    line = Text(f"  {event.part:<10} ")
+    line.append(f"{event.change:<9}", style=_STYLES.get(event.change, ""))
+    if event.change is not PartChange.STOPPING:
+        line.append(f"{event.after_s:6.1f} s")
+    return line.append(f"   {event.detail}" if event.detail else "")

@@ -93,7 +93,7 @@ class _Life:
         redis = EmbeddedRedis(self.settings.data_dir / "redis", port=self.ports.redis)
         try:
             supervisor = Supervisor(
-                await self._parts(await self._redis_url(redis)), self.settings.data_dir / "logs", self.view.report
+                await self._stages(await self._redis_url(redis)), self.settings.data_dir / "logs", self.view.report
             )
             return await run_until_signalled(supervisor.run(self._work), asked=self._asked, insisted=supervisor.kill)
         finally:
@@ -112,7 +112,7 @@ class _Life:
         self.view.report(PartEvent("redis", PartChange.READY, time.monotonic() - began))
         return url
 
-    async def _parts(self, redis_url: str) -> list[Part]:
+    async def _stages(self, redis_url: str) -> list[list[Part]]:
         environment = {
             **os.environ,
             REDIS_URL: redis_url,
@@ -128,12 +128,12 @@ class _Life:
             host=self.options.host,
             workers=self.options.workers,
         )
-        parts = stack.processes()
+        stages = [stack.processes()]
         if self.options.with_gateway:
             face = http_face(self.bundle.descriptors)
             plan = self.bundle.plans[0]
-            parts.append(await asyncio.to_thread(stack.gateway, face, f"{api_path(plan.name, plan.version)}/info"))
-        return parts
+            stages.append([await asyncio.to_thread(stack.gateway, face, f"{api_path(plan.name, plan.version)}/info")])
+        return stages
 
     async def _work(self) -> None:
         if self.options.demo:

@@ -8,6 +8,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from uuid import UUID
 
+import structlog
+
 from promptflow_core.errors import ErrorRecord, FlowError, Reason
 from promptflow_core.records import EventKind, ExecutionRecord, ExecutionStatus, StepStatus
 from promptflow_server.engine.interface import Engine
@@ -93,6 +95,7 @@ class FlowExecutions:
         )
         if not _is_id(execution_id):
             raise unknown
+        structlog.contextvars.bind_contextvars(execution_id=execution_id)
         run = await self._engine.read(execution_id)
         if (run.flow, run.version) != (self.contract.plan.name, self.contract.plan.version):
             raise unknown

@@ -42,7 +42,8 @@ class FlowHealth:
         depth = await self._calls.depth(queue)
         if depth.workers:
             return ""
-        return f"no worker of the pool `{queue}` is alive and {depth.waiting} calls wait; start a worker"
+        state = f"no worker of the pool `{queue}` is alive and {depth.waiting} calls wait"
+        return f"{state}; start one: `promptflow worker --queue {queue}`"
 
 
 def queues_of(plan: FlowPlan) -> tuple[str, ...]:

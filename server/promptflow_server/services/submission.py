@@ -146,7 +146,8 @@ def _order(submission: Submission, plan: FlowPlan) -> Order:
 
 def _is_told(found: Violation, told: Sequence[Violation]) -> bool:
     # What could not be read is absent from the message, so its annotations complain as well: once is enough.
-    return any(earlier.field.startswith(found.field) and found.field for earlier in told)
+    field = found.field
+    return any(earlier.field == field or earlier.field.startswith((f"{field}.", f"{field}[")) for earlier in told)
 
 
 def _option_violations(options: Message, contract: FlowContract) -> Iterator[Violation]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from promptflow_core.errors import ErrorRecord
+from google.protobuf.descriptor import Descriptor
+
+from promptflow_core.coercion import CoercionError
+from promptflow_core.errors import ErrorRecord, FlowError, Reason
 from promptflow_core.records import (
     EventKind,
     EventRecord,
@@ -15,6 +18,7 @@ from promptflow_core.records import (
     StepRecord,
     step_path,
 )
+from promptflow_core.values import NativeValue
 from promptflow_server.services.codec import encode_message
 from promptflow_server.services.contracts import FlowContract, Message
 from promptflow_server.services.errors import status_of, without_unknown_details
@@ -25,6 +29,8 @@ class FlowViews:
 
     def __init__(self, contract: FlowContract) -> None:
         self._contract = contract
+        self._run_numbers = _numbers_of(contract.execution.DESCRIPTOR)
+        self._step_numbers = _numbers_of(contract.pool.FindMessageTypeByName("promptflow_api.v1.StepState"))
 
     def execution(self, record: ExecutionRecord) -> Message:
         """A run as it stands; every step of the flow has its place in `steps`."""
@@ -51,11 +57,11 @@ class FlowViews:
         return message
 
     def _put_execution(self, record: ExecutionRecord, target: Message) -> None:
-        target.execution_id, target.status = record.execution_id, _status_number(target, record.status)
+        target.execution_id, target.status = record.execution_id, self._run_numbers[record.status]
         _put_progress(record.progress, target.progress)
         if record.result is not None:
             target.result.SetInParent()
-            encode_message(record.result, target.result, "result")
+            _encode(record.result, target.result, "result")
         self._put_steps(record, target.steps)
         if record.error is not None:
             self._put_error(record.error, target.error)
@@ -79,7 +85,7 @@ class FlowViews:
         if event.output is not None:
             output = getattr(target.output, event.step)
             output.SetInParent()
-            encode_message(event.output, output, event.step)
+            _encode(event.output, output, event.step)
 
     def _put_steps(self, record: ExecutionRecord, target: Message) -> None:
         items = _items_by_step(record.steps)
@@ -96,7 +102,7 @@ class FlowViews:
                 _put_output(item, place)
 
     def _put_state(self, step: StepRecord, target: Message) -> None:
-        target.status = _status_number(target, step.status)
+        target.status = self._step_numbers[step.status]
         target.attempts, target.worker = step.attempt, step.worker
         _put_time(target.started_at, step.started_at_ms)
         _put_time(target.finished_at, step.finished_at_ms)
@@ -129,7 +135,14 @@ def _items_by_step(steps: Mapping[str, StepRecord]) -> Mapping[str, Iterable[tup
 def _put_output(step: StepRecord, target: Message) -> None:
     if step.output is not None:
         target.output.SetInParent()
-        encode_message(step.output, target.output, step.path)
+        _encode(step.output, target.output, step.path)
+
+
+def _encode(values: Mapping[str, NativeValue], target: Message, path: str) -> None:
+    try:
+        encode_message(values, target, path)
+    except CoercionError as error:
+        raise FlowError(Reason.OUTPUT_INVALID, f"`{error.path}` cannot be sent: {error.message}") from None
 
 
 def _put_progress(progress: Progress, target: Message) -> None:
@@ -152,6 +165,8 @@ def _put_time(target: Message, time_ms: int) -> None:
         target.FromMilliseconds(time_ms)
 
 
-def _status_number(message: Message, status: str) -> int:
-    number: int = message.DESCRIPTOR.fields_by_name["status"].enum_type.values_by_name[status].number
-    return number
+def _numbers_of(message: Descriptor) -> Mapping[str, int]:
+    """The values of the enum that a message has as its `status`."""
+    enum = message.fields_by_name["status"].enum_type
+    assert enum is not None
+    return {value.name: value.number for value in enum.values}

@@ -10,7 +10,7 @@ child       one running process: its log, its end
 restart     when a part that died is started again, and when no more (pure)
 keeper      keeps one part running
 supervisor  all parts: order of start, order of stop
-readiness   probes: a gRPC server, an HTTP answer, Redis, a line in a log
+readiness   probes: a gRPC server, an HTTP answer
 signals     the first Ctrl-C asks, the second insists
 stack       PromptFlow's own parts: Redis, workers, server, Envoy
 """

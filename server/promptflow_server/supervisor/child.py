@@ -69,10 +69,21 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 
+    async def is_ready(self, part: Part) -> bool:
+        """Whether it, and no earlier process of the part, is ready."""
+        if part.ready_line and not await asyncio.to_thread(self._has_written, part.ready_line.encode()):
+            return False
+        return part.is_ready is None or await part.is_ready()
+
     def last_lines(self, count: int) -> list[str]:
         """The end of what it wrote, oldest line first."""
+        return self._written(_TAIL_BYTES).decode(errors="replace").splitlines()[-count:]
+
+    def _has_written(self, text: bytes) -> bool:
+        return text in self._written()
+
+    def _written(self, at_most: int | None = None) -> bytes:
         with self._log.open("rb") as file:
             end = file.seek(0, os.SEEK_END)
-            file.seek(max(self._log_start, end - _TAIL_BYTES))
-            written = file.read().decode(errors="replace")
-        return written.splitlines()[-count:]
+            file.seek(self._log_start if at_most is None else max(self._log_start, end - at_most))
+            return file.read()

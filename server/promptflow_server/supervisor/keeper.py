@@ -106,7 +106,7 @@ class Keeper:
     async def _watch_readiness(self, child: Child, began: float) -> None:
         try:
             async with asyncio.timeout(self.part.ready_within_s):
-                while not await self.part.is_ready():  # noqa: ASYNC110  # another process sets no event
+                while not await child.is_ready(self.part):  # noqa: ASYNC110  # another process sets no event
                     await asyncio.sleep(_PROBE_EVERY_S)
         except TimeoutError:
             child.kill()

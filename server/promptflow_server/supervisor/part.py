@@ -18,12 +18,14 @@ Drain = Callable[[], Awaitable[None]]
 class Part:
     """One process to keep. `command` is run as it stands; secrets go into `environment`, which is all it gets.
 
-    Ready within `ready_within_s` or killed. It stops by `drain`, then SIGTERM, then SIGKILL, each with its time.
+    It is ready once it has written `ready_line` and `is_ready` says so, where they are given; killed where that takes
+    longer than `ready_within_s`. It stops by `drain`, then SIGTERM, then SIGKILL, each with its time.
     """
 
     name: str
     command: tuple[str, ...]
-    is_ready: Probe
+    is_ready: Probe | None = None
+    ready_line: str = ""
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     directory: Path | None = None
     ready_within_s: float = 60.0

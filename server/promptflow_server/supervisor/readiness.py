@@ -1,9 +1,7 @@
-"""Probes: a gRPC server, an HTTP answer, a line in a log. Each answers within its time and never raises."""
+"""Probes: a gRPC server, an HTTP answer. Each answers within its time and never raises."""
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -45,17 +43,5 @@ def http_answers(*urls: str) -> Probe:
             except httpx.HTTPError:
                 return False
         return all(answer.is_success for answer in answers)
-
-    return probe
-
-
-def log_says(log: Path, text: str) -> Probe:
-    """Whether `text` stands in a log."""
-
-    async def probe() -> bool:
-        try:
-            return text in await asyncio.to_thread(log.read_text, "utf-8", "replace")
-        except OSError:
-            return False
 
     return probe

@@ -14,9 +14,9 @@ from promptflow_server.gateway.config import Address, Instance, derive_config, s
 from promptflow_server.gateway.envoy import envoy_binary, validate
 from promptflow_server.gateway.http_face import HttpFace
 from promptflow_server.gateway.xds import write_transcoder
-from promptflow_server.supervisor.part import Part, Probe
+from promptflow_server.supervisor.part import Part
 from promptflow_server.supervisor.ports import LOOPBACK, Ports
-from promptflow_server.supervisor.readiness import PROBE_TIMEOUT_S, grpc_serves, http_answers, log_says
+from promptflow_server.supervisor.readiness import PROBE_TIMEOUT_S, grpc_serves, http_answers
 
 WORKER_READY = "worker_ready"
 ENVOY_DRAIN_S = 10
@@ -44,7 +44,7 @@ class Stack:
         return self.data / "logs"
 
     def processes(self) -> list[Part]:
-        """The workers and the server, in the order of their start."""
+        """The workers and the server. Neither waits for the other, so they may start together."""
         names = [f"worker-{number}" for number in range(1, self.workers + 1)] if self.workers > 1 else ["worker"]
         return [*(self._worker(name) for name in names), self._server()]
 
@@ -73,13 +73,26 @@ class Stack:
     def _worker(self, name: str) -> Part:
         queues = [word for queue in self.queues for word in ("--queue", queue)]
         command = (*_COMMAND, "worker", "--project", str(self.project), *queues)
-        ready: Probe = log_says(self.logs / f"{name}.log", WORKER_READY)
-        return Part(name, command, ready, self.environment, self.project, ready_within_s=120)
+        return Part(
+            name=name,
+            command=command,
+            ready_line=WORKER_READY,
+            environment=self.environment,
+            directory=self.project,
+            ready_within_s=120,
+        )
 
     def _server(self) -> Part:
         address = f"{LOOPBACK}:{self.ports.grpc}"
         command = (*_COMMAND, "server", "--project", str(self.project), "--address", address)
-        return Part("server", command, grpc_serves(address), self.environment, self.project, stop_within_s=30)
+        return Part(
+            name="server",
+            command=command,
+            is_ready=grpc_serves(address),
+            environment=self.environment,
+            directory=self.project,
+            stop_within_s=30,
+        )
 
     def _instance(self, folder: Path) -> Instance:
         return Instance(

@@ -137,7 +137,7 @@ async def test_what_the_server_says_is_not_asked_again(
 async def test_the_deadline_ends_the_wait_and_names_the_run(sample: Sample, story: Story, served: Serve) -> None:
     scripts = {"ExecuteStream": [[*story.run()[:2], Silence()]]}
     async with served(scripts) as server, client_of(sample, server.target) as pf:
-        with pytest.raises(DeadlineExceededError) as caught:
+        with pytest.raises(DeadlineExceededError, match="time given is over$") as caught:
             await pf.sample.run(text="hi", count=1, timeout=0.2)
     assert caught.value.execution_id == RUN
     (request,) = server.asked("ExecuteStream")

@@ -193,3 +193,14 @@ def test_a_folder_with_quotes_and_spaces_serves_like_any_other(tmp_path: Path) -
             assert connection.ping()
     finally:
         user.close()
+
+
+def test_a_server_that_was_stopped_and_continued_still_ends_with_its_last_user(
+    embedded: EmbeddedRedis, directory: Path
+) -> None:
+    pid = process_id(embedded.start())
+    for number in (signal.SIGSTOP, signal.SIGCONT):
+        os.kill(pid, number)
+    embedded.close()
+    wait_until_stopped(directory)
+    assert not Path(f"/proc/{pid}").exists()

@@ -336,9 +336,10 @@ local function replies(keys, a)
   local stream, last, out, bytes = keys[1] .. 'R:' .. a[1], a[2], {}, 0
   redis.call('XTRIM', stream, 'MINID', last)
   while bytes < PAGE_BYTES do
-    local page = redis.call('XRANGE', stream, '(' .. last, '+', 'COUNT', 16)
-    if #page == 0 then break end
-    for _, entry in ipairs(page) do
+    local some = redis.call('XRANGE', stream, '(' .. last, '+', 'COUNT', 16)
+    if #some == 0 then break end
+    for _, entry in ipairs(some) do
+      if bytes >= PAGE_BYTES then break end
       out[#out + 1] = entry
       last = entry[1]
       for _, part in ipairs(entry[2]) do bytes = bytes + #part end

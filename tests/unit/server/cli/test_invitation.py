@@ -42,6 +42,11 @@ def test_each_command_is_one_line_that_a_shell_takes_as_it_stands() -> None:
     assert words[3][-1] == "promptflow_api.flows.sentiment_analysis.v1.SentimentAnalysisService/Execute"
 
 
+def test_commands_stand_under_headings_that_a_shell_ignores() -> None:
+    headings = [line for line in invite().splitlines() if line.startswith("# ")]
+    assert headings == ["# JSON", "# server-sent events", "# a file", "# grpcurl", "# Python"]
+
+
 def test_the_python_client_goes_to_the_server_itself() -> None:
     assert 'PromptFlow("localhost:7001")' in invite()
 

@@ -36,4 +36,4 @@ def test_without_a_terminal_each_event_is_a_plain_line() -> None:
 
 def test_on_a_terminal_it_says_what_it_waits_for() -> None:
     output = io.StringIO()
-    assert "worker starts" in shown(Console(file=output, force_terminal=True, width=100), output)
+    assert "starting: worker" in shown(Console(file=output, force_terminal=True, width=100), output)

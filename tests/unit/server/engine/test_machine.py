@@ -266,6 +266,11 @@ def test_what_another_attempt_says_changes_nothing(stale: object) -> None:
     assert (play.last.commit, play.commands) == (None, [])
 
 
+def test_while_a_step_waits_to_be_retried_its_failed_attempt_is_over() -> None:
+    play = Playbook(flow(step("a", 1, retry=THREE, queue="q"))).opened().on(failed("a")).on(done("a", 1))
+    assert (play.last.commit, play.commands) == (None, ["ack a #1"])
+
+
 def test_an_answer_that_comes_twice_is_recorded_once() -> None:
     plan = flow(step("a", 1, queue="q"), step("b", 1))
     play = Playbook(plan).opened().on(done("a", 1), done("a", 2))

@@ -20,10 +20,10 @@ async def main(folder: Path) -> None:
     parts = [stub_part("first", STEADY, folder), stub_part("second", STUBBORN, folder, stop_within_s=30)]
     if "--mild" in sys.argv:
         parts = [stub_part(name, STEADY, folder) for name in ("first", "second")]
-    supervisor = Supervisor(parts, folder, report)
+    supervisor = Supervisor([[part] for part in parts], folder, report)
 
     async def serve() -> None:
-        pids = [keeper._child.pid for keeper in supervisor._keepers if keeper._child is not None]
+        pids = [keeper._child.pid for keeper in supervisor.keepers if keeper._child is not None]
         print("serving", *pids, flush=True)
         await asyncio.Event().wait()
 

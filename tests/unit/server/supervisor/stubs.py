@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from promptflow_server.supervisor.part import Drain, Part, PartChange, PartEvent
-from promptflow_server.supervisor.readiness import log_says
 
 STEADY = "import time; print('up', flush=True); time.sleep(100)"
 STUBBORN = (
@@ -41,7 +40,7 @@ def stub_part(
     return Part(
         name,
         (sys.executable, "-I", "-c", code),
-        log_says(folder / f"{name}.log", "up"),
+        ready_line="up",
         directory=folder,
         drain=drain,
         ready_within_s=ready_within_s,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,18 +32,30 @@ async def test_its_end_is_told_in_words(tmp_path: Path, code: str, how: str) -> 
 
 
 async def test_it_gets_the_environment_of_its_part_and_no_other(tmp_path: Path) -> None:
-    part = Part("x", ("/usr/bin/env",), stub_part("x", "", tmp_path).is_ready, {"PROMPTFLOW_REDIS_URL": "redis://h"})
+    part = Part("x", ("/usr/bin/env",), environment={"PROMPTFLOW_REDIS_URL": "redis://h"})
     child = await Child.spawn(part, tmp_path / "x.log")
     await child.wait()
     # The interpreter that becomes the command may set a locale of its own.
     assert [line for line in child.last_lines(9) if not line.startswith("LC_")] == ["PROMPTFLOW_REDIS_URL=redis://h"]
 
 
+async def test_what_an_earlier_process_wrote_makes_it_not_ready(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    log.write_text("up\n")
+    part = stub_part("x", "", tmp_path)
+    child = await Child.spawn(replace(part, command=("/bin/cat",)), log)
+    await child.wait()
+    assert not await child.is_ready(part)
+    again = await Child.spawn(replace(part, command=("/bin/echo", "up")), log)
+    await again.wait()
+    assert await again.is_ready(part)
+
+
 async def test_kill_takes_along_what_it_had_started(tmp_path: Path) -> None:
     part = stub_part("parent", PARENT, tmp_path)
     child = await Child.spawn(part, tmp_path / "parent.log")
     async with asyncio.timeout(5):
-        while not await part.is_ready():
+        while not await child.is_ready(part):
             pass
     grandchild = int(child.last_lines(2)[0])
     assert is_running(grandchild)
@@ -52,7 +65,7 @@ async def test_kill_takes_along_what_it_had_started(tmp_path: Path) -> None:
 
 
 async def test_a_command_that_is_not_there_ends_as_a_process_does(tmp_path: Path) -> None:
-    part = Part("x", ("/no/such/program",), stub_part("x", "", tmp_path).is_ready)
+    part = Part("x", ("/no/such/program",))
     child = await Child.spawn(part, tmp_path / "x.log")
     assert await child.wait() == "exit status 1"
     assert "/no/such/program" in "".join(child.last_lines(9)) or "No such file" in "".join(child.last_lines(9))

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tests.unit.server.gateway.echo_server import free_ports
 
-from promptflow_server.supervisor.readiness import grpc_serves, http_answers, log_says
+from promptflow_server.supervisor.readiness import grpc_serves, http_answers
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -44,13 +43,3 @@ async def test_every_url_must_be_answered_with_success() -> None:
         base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         assert await http_answers(f"{base}/good")()
         assert not await http_answers(f"{base}/good", f"{base}/bad")()
-
-
-async def test_a_line_in_a_log_tells_that_a_part_is_ready(tmp_path: Path) -> None:
-    log = tmp_path / "x.log"
-    probe = log_says(log, "worker_ready")
-    assert not await probe()
-    log.write_bytes(b'{"event": "worker_starting"}\n\xff')
-    assert not await probe()
-    log.write_bytes(b'{"event": "worker_ready"}\n\xff')
-    assert await probe()

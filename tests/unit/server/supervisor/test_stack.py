@@ -58,7 +58,7 @@ async def test_the_gateway_is_ready_when_it_answers_and_drains_before_it_ends(tm
         await is_open.wait()
 
     async with asyncio.timeout(8), asyncio.TaskGroup() as group:
-        group.create_task(Supervisor([part], stack.logs, report).run(work))
+        group.create_task(Supervisor([[part]], stack.logs, report).run(work))
         await is_ready.wait()
         group.create_task(follow())
     await server.stop(None)

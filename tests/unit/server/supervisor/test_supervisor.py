@@ -30,14 +30,22 @@ async def nothing() -> None:
     """Work that is done at once."""
 
 
-async def test_parts_start_in_order_each_when_the_one_before_is_ready_and_stop_backwards(tmp_path: Path) -> None:
+async def test_stages_start_each_when_the_one_before_is_ready_and_stop_backwards(tmp_path: Path) -> None:
     events: list[PartEvent] = []
-    parts = [stub_part(name, STEADY, tmp_path) for name in ("redis", "server", "envoy")]
-    await Supervisor(parts, tmp_path, events.append).run(nothing)
+    stages = [[stub_part(name, STEADY, tmp_path)] for name in ("redis", "server", "envoy")]
+    await Supervisor(stages, tmp_path, events.append).run(nothing)
     assert told(events) == [
         *[(name, change) for name in ("redis", "server", "envoy") for change in (STARTING, READY)],
         *[(name, change) for name in ("envoy", "server", "redis") for change in (STOPPING, STOPPED)],
     ]
+
+
+async def test_parts_of_one_stage_start_together(tmp_path: Path) -> None:
+    events: list[PartEvent] = []
+    stage = [stub_part(name, STEADY, tmp_path) for name in ("worker", "server")]
+    await Supervisor([stage], tmp_path, events.append).run(nothing)
+    assert told(events)[:2] == [("worker", STARTING), ("server", STARTING)]
+    assert told(events)[-2:] == [("worker", STOPPING), ("worker", STOPPED)]
 
 
 async def test_a_part_drains_before_it_is_told_to_end(tmp_path: Path) -> None:
@@ -47,7 +55,7 @@ async def test_a_part_drains_before_it_is_told_to_end(tmp_path: Path) -> None:
     async def drain() -> None:
         seen.append(events[-1].change)
 
-    await Supervisor([stub_part("x", STEADY, tmp_path, drain=drain)], tmp_path, events.append).run(nothing)
+    await Supervisor([[stub_part("x", STEADY, tmp_path, drain=drain)]], tmp_path, events.append).run(nothing)
     assert seen == [STOPPING]
     assert events[-1].change == STOPPED
 
@@ -55,13 +63,13 @@ async def test_a_part_drains_before_it_is_told_to_end(tmp_path: Path) -> None:
 async def test_a_part_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     events: list[PartEvent] = []
     part = stub_part("stubborn", STUBBORN, tmp_path, stop_within_s=0.1)
-    await Supervisor([part], tmp_path, events.append).run(nothing)
+    await Supervisor([[part]], tmp_path, events.append).run(nothing)
     assert told(events)[-1] == ("stubborn", KILLED)
     assert "ignored SIGTERM" in events[-1].detail
 
 
 async def test_what_a_part_left_behind_goes_with_it(tmp_path: Path) -> None:
-    await Supervisor([stub_part("parent", PARENT, tmp_path)], tmp_path, lambda _: None).run(nothing)
+    await Supervisor([[stub_part("parent", PARENT, tmp_path)]], tmp_path, lambda _: None).run(nothing)
     grandchild = int((tmp_path / "parent.log").read_text().split()[0])
     assert await asyncio.to_thread(await_end, grandchild)
 
@@ -79,7 +87,7 @@ async def test_a_part_that_dies_is_started_again_and_the_user_is_told(tmp_path: 
         async with asyncio.timeout(8):
             await is_back.wait()
 
-    await Supervisor([stub_part("frail", DIES_ONCE, tmp_path)], tmp_path, report, policy=QUICK).run(work)
+    await Supervisor([[stub_part("frail", DIES_ONCE, tmp_path)]], tmp_path, report, policy=QUICK).run(work)
     (death,) = [event for event in events if event.change == DIED]
     assert death.detail == "exit status 3; starts again in 0.0 s"
     assert told(events)[-1] == ("frail", STOPPED)
@@ -89,7 +97,7 @@ async def test_a_part_that_keeps_dying_is_given_up_with_its_last_words_and_all_o
     events: list[PartEvent] = []
     parts = [stub_part("steady", STEADY, tmp_path), stub_part("doomed", DOOMED, tmp_path)]
     with pytest.raises(PartFailedError) as caught:
-        await Supervisor(parts, tmp_path, events.append, policy=QUICK).run(nothing)
+        await Supervisor([parts], tmp_path, events.append, policy=QUICK).run(nothing)
     assert str(caught.value) == (
         f"doomed died again and again (exit status 1); the end of `{tmp_path}/doomed.log`:"
         "\n  first line\n  no model `x`; run `promptflow models pull`"
@@ -105,13 +113,13 @@ async def test_a_part_that_fails_cancels_the_work(tmp_path: Path) -> None:
         await asyncio.Event().wait()
 
     with pytest.raises(PartFailedError):
-        await Supervisor([stub_part("flaky", flaky, tmp_path)], tmp_path, lambda _: None, policy=QUICK).run(work)
+        await Supervisor([[stub_part("flaky", flaky, tmp_path)]], tmp_path, lambda _: None, policy=QUICK).run(work)
 
 
 async def test_a_part_that_never_becomes_ready_counts_as_dead(tmp_path: Path) -> None:
     part = stub_part("silent", SILENT, tmp_path, ready_within_s=0.1)
     with pytest.raises(PartFailedError, match=r"not ready after 0\.1 s.*\n.*it wrote nothing"):
-        await Supervisor([part], tmp_path, lambda _: None, policy=QUICK).run(nothing)
+        await Supervisor([[part]], tmp_path, lambda _: None, policy=QUICK).run(nothing)
 
 
 async def test_the_failure_of_the_work_stops_everything_and_comes_out_as_it_is(tmp_path: Path) -> None:
@@ -121,12 +129,12 @@ async def test_the_failure_of_the_work_stops_everything_and_comes_out_as_it_is(t
         raise LookupError("the result is wrong")
 
     with pytest.raises(LookupError, match="the result is wrong"):
-        await Supervisor([stub_part("x", STEADY, tmp_path)], tmp_path, events.append).run(work)
+        await Supervisor([[stub_part("x", STEADY, tmp_path)]], tmp_path, events.append).run(work)
     assert told(events)[-1] == ("x", STOPPED)
 
 
 async def test_the_logs_of_the_last_time_stay_beside_the_new_ones(tmp_path: Path) -> None:
     (tmp_path / "x.log").write_text("last time\n")
-    await Supervisor([stub_part("x", STEADY, tmp_path)], tmp_path, lambda _: None).run(nothing)
+    await Supervisor([[stub_part("x", STEADY, tmp_path)]], tmp_path, lambda _: None).run(nothing)
     assert (tmp_path / "x.log").read_text() == "up\n"
     assert (tmp_path / "x.previous.log").read_text() == "last time\n"

@@ -10,8 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from promptflow_server.embedded_redis import EmbeddedRedis
+from promptflow_workers.dispatch.clock import RedisClock
 from promptflow_workers.dispatch.interface import QueueDepth
-from promptflow_workers.dispatch.lane import Lane
+from promptflow_workers.dispatch.lane import Lane, LaneOptions
 from promptflow_workers.dispatch.link import Link
 from promptflow_workers.dispatch.queue import Job, Lease, Queue
 
@@ -163,9 +164,6 @@ async def test_draining_stops_and_gives_back_what_does_not_end(link: Link, start
 
 async def test_a_cancelled_lane_gives_everything_back_at_once(link: Link) -> None:
     queue, runner = Queue(link, "q"), Runner()
-    from promptflow_workers.dispatch.clock import RedisClock  # noqa: PLC0415
-    from promptflow_workers.dispatch.lane import LaneOptions  # noqa: PLC0415
-
     lane = Lane(queue, "w1", runner, LaneOptions(4, PATIENT), clock=RedisClock())
     serving = asyncio.create_task(lane.serve())
     lane.open()

@@ -262,8 +262,8 @@ def test_no_order_of_events_loses_or_doubles_a_call(client: redis.Redis) -> None
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=80,
-            stateful_step_count=60,
+            max_examples=60,
+            stateful_step_count=50,
             deadline=None,
             derandomize=True,
             suppress_health_check=list(HealthCheck),

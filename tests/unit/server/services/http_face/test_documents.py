@@ -10,10 +10,12 @@ from google.protobuf.json_format import MessageToJson
 from hypothesis import given, settings
 from tests.unit.server.services.test_codec import INPUTS
 
+from promptflow_core.errors import FlowError
 from promptflow_core.values import FileRef, NativeValue
 from promptflow_server.services.codec import RemoteFile, Upload, encode_message
 from promptflow_server.services.contracts import FlowContract
 from promptflow_server.services.http_face.documents import DocumentReader
+from promptflow_server.services.submission import check
 
 
 @pytest.fixture(scope="session")
@@ -163,3 +165,10 @@ def test_base64_of_a_large_file_is_read_whole(reader: DocumentReader) -> None:
     content = bytes(range(256)) * 4096
     submission = reader.read({"document": {"content": base64.b64encode(content).decode()}})
     assert submission.given == {"document": Upload(content)}
+
+
+def test_a_mistake_hides_no_other_whose_name_begins_alike(reader: DocumentReader, contract: FlowContract) -> None:
+    submission = reader.read({"text2": 1})
+    with pytest.raises(FlowError) as caught:
+        check(submission, contract, 1)
+    assert [violation.field for violation in caught.value.record.violations] == ["text2", "text"]

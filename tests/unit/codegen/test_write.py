@@ -1,0 +1,120 @@
+"""Generated files on disk: changed ones alone, all or none, stale ones gone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from promptflow_codegen.bundle import load_bundle
+from promptflow_codegen.generate import Generated, generate
+from promptflow_codegen.project import Project
+from promptflow_codegen.write import WriteError, drift, write
+from promptflow_core.executor import Catalog
+
+FLOW = """name: {name}
+inputs:
+  - {{name: text, type: string}}
+steps:
+  - {{name: x, executor: transform, config: {{value: a}}}}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "clients" / "python").mkdir(parents=True)
+    for name in ("first", "second"):
+        (tmp_path / "flows" / f"{name}.yaml").write_text(FLOW.format(name=name))
+    return Project.at(tmp_path)
+
+
+def snapshot(project: Project) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(project.root.rglob("*")) if path.is_file()}
+
+
+def test_everything_is_written_once(project: Project, catalog: Catalog) -> None:
+    generated = generate(project, catalog)
+    assert write(project, generated) == tuple(sorted(generated.files))
+    assert all((project.root / path).read_bytes() == data for path, data in generated.files.items())
+    assert load_bundle(project.bundles_dir) == generated.bundle
+    again = generate(project, catalog)
+    assert (write(project, again), drift(project, again)) == ((), ())
+
+
+def test_no_temporary_file_is_left(project: Project, catalog: Catalog) -> None:
+    write(project, generate(project, catalog))
+    assert [path for path in project.root.rglob(".*") if path.name != ".promptflow"] == []
+
+
+def test_what_was_edited_and_what_is_missing_is_drift(project: Project, catalog: Catalog) -> None:
+    write(project, generate(project, catalog))
+    proto = next(project.proto_dir.rglob("first.proto"))
+    proto.write_text(proto.read_text() + "// edited\n")
+    schema = project.flows_dir / "flow.schema.json"
+    schema.unlink()
+    generated = generate(project, catalog)
+    expected = tuple(sorted(path.relative_to(project.root) for path in (proto, schema)))
+    assert drift(project, generated) == expected
+    assert write(project, generated) == expected
+    assert drift(project, generated) == ()
+
+
+def test_a_flow_that_goes_takes_its_files_and_leaves_its_lock(project: Project, catalog: Catalog) -> None:
+    write(project, generate(project, catalog))
+    (project.flows_dir / "second.yaml").unlink()
+    generated = generate(project, catalog)
+    stale = drift(project, generated)
+    assert {path.name for path in stale} >= {"second.proto", "second_pb2.py", "second_pb2.pyi", "second_pb2_grpc.py"}
+    assert write(project, generated) == stale
+    left = [path.name for path in project.root.rglob("*second*") if path.is_file()]
+    assert left == ["second.lock.yaml"]
+    assert not (project.root / "clients/python/promptflow_api/flows/second").exists()
+
+
+def test_a_flow_that_returns_has_its_numbers(project: Project, catalog: Catalog) -> None:
+    flow = project.flows_dir / "second.yaml"
+    text = flow.read_text()
+    write(project, generate(project, catalog))
+    proto = next(project.proto_dir.rglob("second.proto")).read_text()
+    flow.unlink()
+    write(project, generate(project, catalog))
+    flow.write_text(text)
+    write(project, generate(project, catalog))
+    assert next(project.proto_dir.rglob("second.proto")).read_text() == proto
+
+
+def test_where_one_file_cannot_be_written_none_is(project: Project, catalog: Catalog) -> None:
+    write(project, generate(project, catalog))
+    (project.flows_dir / "first.yaml").write_text(
+        FLOW.format(name="first") + "  - {name: y, executor: transform, config: {value: b}}\n"
+    )
+    (project.flows_dir / "third.yaml").write_text(FLOW.format(name="third"))
+    blocked = project.root / "clients/python/promptflow_api/flows/third/v1/third_pb2.py"
+    blocked.mkdir(parents=True)
+    before = snapshot(project)
+    generated = generate(project, catalog)
+    assert not generated.has_errors, generated.diagnostics
+    with pytest.raises(WriteError, match="a folder is in the way"):
+        write(project, generated)
+    assert snapshot(project) == before
+
+
+def test_where_the_bundle_cannot_be_saved_no_file_changes(project: Project, catalog: Catalog) -> None:
+    project.bundles_dir.parent.mkdir()
+    project.bundles_dir.write_text("in the way")
+    before = snapshot(project)
+    with pytest.raises(WriteError):
+        write(project, generate(project, catalog))
+    assert snapshot(project) == before
+
+
+def test_flows_with_mistakes_change_nothing(project: Project, catalog: Catalog) -> None:
+    write(project, generate(project, catalog))
+    (project.flows_dir / "second.yaml").write_text("name: [\n")
+    generated = generate(project, catalog)
+    assert drift(project, generated) == ()
+    with pytest.raises(ValueError, match="errors"):
+        write(project, generated)
+    with pytest.raises(ValueError, match="errors"):
+        write(project, Generated(()))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,10 +25,10 @@ import uvloop
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from rich.console import Console
 from rich.table import Table
+from tests.e2e.system import System, copy_project, free_ports, running_system
 
 from promptflow_codegen.bundle import load_bundle
 from promptflow_core.settings import Settings
-from tests.e2e.system import System, copy_project, free_ports, running_system
 
 TEXTS = (
     "I love this!",
@@ -84,7 +84,7 @@ def flow_call(channel: grpc.aio.Channel, project: Path, flow: str) -> Call:
     request_type: Any = message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{plan.package}.ExecuteRequest"))
     answer_type: Any = message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{plan.package}.Execution"))
     method: Any = channel.unary_unary(
-        f"/{plan.service}/Execute",
+        f"/{plan.package}.{plan.service}/Execute",
         request_serializer=request_type.SerializeToString,
         response_deserializer=answer_type.FromString,
     )
@@ -109,14 +109,14 @@ def rest_call(client: httpx.AsyncClient, flow: str) -> Call:
     return call
 
 
-def raw_call() -> Call:
-    """The sentiment model by itself in this process, one text a run."""
-    from promptflow_workers.models.bench import open_classifier  # noqa: PLC0415 - loads onnxruntime
+async def raw_call() -> Call:
+    """The sentiment model by itself in this process: tokenizer, session and softmax, one text a run."""
+    from promptflow_workers.models.repository import load_text_classifier  # noqa: PLC0415 - loads onnxruntime
 
-    classifier = open_classifier("sentiment-minilm", Settings())
+    classifier = await load_text_classifier("sentiment-minilm", Settings.from_environment(os.environ))
 
     async def call(number: int) -> object:
-        return classifier.classify([TEXTS[number % len(TEXTS)]])
+        return await classifier.classify([TEXTS[number % len(TEXTS)]])
 
     return call
 
@@ -125,7 +125,8 @@ def raw_call() -> Call:
 async def echo_call() -> AsyncIterator[Call]:
     """Bare grpc.aio in a process of its own."""
     address = f"127.0.0.1:{free_ports(1)}"
-    server = subprocess.Popen([sys.executable, str(Path(__file__).with_name("echo_server.py")), address])
+    script = Path(__file__).with_name("echo_server.py")
+    server = await asyncio.create_subprocess_exec(sys.executable, str(script), address)
     try:
         async with grpc.aio.insecure_channel(address) as channel:
             method: Any = channel.unary_unary("/bench.Echo/Echo")
@@ -136,10 +137,12 @@ async def echo_call() -> AsyncIterator[Call]:
             yield call
     finally:
         server.terminate()
-        server.wait()
+        await server.wait()
 
 
-async def run(system: System, *, rounds: int, seconds: float, clients: tuple[int, ...]) -> dict[tuple[str, int], Figure]:
+async def run(
+    system: System, *, rounds: int, seconds: float, clients: tuple[int, ...]
+) -> dict[tuple[str, int], Figure]:
     """Measure every way in turns."""
     figures: dict[tuple[str, int], list[Figure]] = {}
     limits = httpx.Limits(max_connections=64)
@@ -153,7 +156,7 @@ async def run(system: System, *, rounds: int, seconds: float, clients: tuple[int
             "inline step, gRPC": flow_call(channel, system.project, "inline_step"),
             "sentiment, gRPC": flow_call(channel, system.project, "sentiment_analysis"),
             "sentiment, REST": rest_call(http, "sentiment-analysis"),
-            "raw onnxruntime": raw_call(),
+            "raw onnxruntime": await raw_call(),
         }
         for call in ways.values():
             await measure(call, clients=4, seconds=0.5)
@@ -195,9 +198,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         project = copy_project(Path(__file__).parent / "project", Path(folder) / "project")
         with running_system(project) as system, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            job = run(
-                system, rounds=arguments.rounds, seconds=arguments.seconds, clients=tuple(arguments.clients)
-            )
+            job = run(system, rounds=arguments.rounds, seconds=arguments.seconds, clients=tuple(arguments.clients))
             show(runner.run(job), Console(width=120))
 
 

@@ -12,8 +12,13 @@ _NUMBERS = {Kind.INTEGER: "int64", Kind.INT32: "int32", Kind.NUMBER: "double"}
 
 def validation_options(field: FieldType) -> tuple[str, ...]:
     """The options of one field, `required` first."""
-    required = (f"{_FIELD}.required = true",) if field.required else ()
-    return (*required, *(f"{_FIELD}.{rule}" for rule in _rules(field.type, field.constraints)))
+    presence: tuple[str, ...] = ()
+    if field.required:
+        presence = ("required = true",)
+    elif isinstance(field.type, ListType | MapType) and field.constraints.min_length:
+        # Lists and maps have no presence: an empty one is an absent one, which an optional input may be.
+        presence = ("ignore = IGNORE_IF_ZERO_VALUE",)
+    return tuple(f"{_FIELD}.{rule}" for rule in (*presence, *_rules(field.type, field.constraints)))
 
 
 def quoted(text: str) -> str:

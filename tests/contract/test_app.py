@@ -297,6 +297,17 @@ async def test_a_server_starts_without_redis_says_so_and_recovers(
             await asyncio.to_thread(redis.close)
 
 
+async def test_a_server_leaves_in_order_though_redis_has_gone(
+    bundle: Bundle, project: Project, tmp_path: Path
+) -> None:
+    redis = EmbeddedRedis(tmp_path / "redis")
+    settings = Settings(redis_url=await asyncio.to_thread(redis.start), data_dir=tmp_path, executors=EXECUTORS)
+    async with running(settings, bundle, project) as (client, _):
+        await client.until(SERVING)
+        await client.execute("conditional_processing", text="hello", execution_mode=SYNC)
+        await asyncio.to_thread(redis.close)
+
+
 async def test_sigterm_ends_the_process_in_order(settings: Settings, bundle: Bundle, project: Project) -> None:
     address = f"127.0.0.1:{free_port()}"
     server = asyncio.create_task(run_server(settings, project=project, address=address))

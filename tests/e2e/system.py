@@ -72,9 +72,15 @@ def copy_project(source: Path, target: Path) -> Path:
     """The product's own flows and those of `source`, as a project that a test may change."""
     flows = target / "flows"
     flows.mkdir(parents=True)
+    stubs(target).mkdir(parents=True)
     for path in (*(ROOT / "flows").glob("*.yaml"), *(source / "flows").glob("*.yaml")):
         shutil.copy(path, flows)
     return target
+
+
+def stubs(project: Path) -> Path:
+    """Where a project's generated Python goes; it is written where this folder exists."""
+    return project / "clients" / "python"
 
 
 def free_ports(count: int) -> int:

@@ -9,7 +9,6 @@ import time
 
 import httpx
 import pytest
-
 from tests.e2e.system import System
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(90)]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-
 from tests.e2e.system import ROOT, System
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(60)]

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import httpx
 import pytest
-
 from tests.e2e.system import System
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(60)]

@@ -11,6 +11,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import typer
 from rich.console import Console
@@ -36,6 +37,7 @@ from promptflow_server.supervisor.stack import Stack
 from promptflow_server.supervisor.supervisor import Supervisor
 
 REDIS_URL = PREFIX + "REDIS_URL"
+REDIS_TIMEOUT_S = 5.0
 INTERRUPTED = 130
 
 
@@ -105,6 +107,7 @@ class _Life:
     async def _redis_url(self, redis: EmbeddedRedis) -> str:
         """The Redis that the environment names, else an embedded one, running."""
         if named := os.environ.get(REDIS_URL):
+            await _require_redis(named)
             return named
         began = time.monotonic()
         self.view.report(PartEvent("redis", PartChange.STARTING))
@@ -160,6 +163,28 @@ class _Life:
     def _asked(self) -> None:
         self.view.close()
         self.console.print("\nstopping: open requests may end first; Ctrl-C again stops at once")
+
+
+async def _require_redis(url: str) -> None:
+    """Nothing, where a Redis answers at `url`.
+
+    Raises:
+        CommandError: none does; what the url says of a password is not repeated.
+    """
+    from redis.asyncio import Redis  # noqa: PLC0415  # an embedded one is asked by its launcher
+    from redis.exceptions import RedisError  # noqa: PLC0415
+
+    try:
+        client = cast("Any", Redis).from_url(
+            url, socket_connect_timeout=REDIS_TIMEOUT_S, socket_timeout=REDIS_TIMEOUT_S
+        )
+        async with client:
+            await client.ping()
+    except (RedisError, OSError, ValueError) as error:
+        raise CommandError(
+            f"the Redis that `{REDIS_URL}` names does not answer: {error}; start it, or unset the variable to have an "
+            "embedded one"
+        ) from None
 
 
 def _pull(settings: Settings, console: Console, *, needed: bool) -> None:

@@ -112,7 +112,7 @@ class Draft:
             percentage=percentage,
             message=message,
         )
-        self._commands.append(Announce(event))
+        self._commands.append(Announce(event, self.record.sequence + len(self._events)))
 
     def start_run(self) -> None:
         self._change(status=ExecutionStatus.RUNNING, started_at_ms=self.now_ms)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
+from operator import itemgetter
 from random import Random
 from typing import Protocol
 
@@ -20,7 +21,7 @@ from promptflow_core.types import ObjectType
 from promptflow_server.engine.executor import StepExecutor
 from promptflow_server.engine.machine import Transition, abandon, advance
 from promptflow_server.engine.outages import outlast
-from promptflow_server.engine.run_state import RunState
+from promptflow_server.engine.run_state import LIVE, RunState
 from promptflow_server.engine.scope import Renderer
 from promptflow_server.engine.transitions import (
     AckCall,
@@ -128,8 +129,7 @@ class RunDriver:
 
     async def _turn(self, state: RunState, events: Sequence[RunEvent], templates: CompiledTemplates) -> RunState:
         transition = await self._advance(state, events, templates)
-        await self._commit(state, transition)
-        await self._perform(transition.state, transition.commands)
+        await self._carry_out(state, transition)
         return transition.state
 
     async def _advance(self, state: RunState, events: Sequence[RunEvent], templates: CompiledTemplates) -> Transition:
@@ -145,18 +145,16 @@ class RunDriver:
 
     async def _abandon(self, state: RunState, error: ErrorRecord) -> None:
         transition = abandon(state, error, now_ms=self._parts.state.clock.now_ms())
-        await self._commit(state, transition)
-        await self._perform(transition.state, transition.commands)
+        await self._carry_out(state, transition)
 
-    async def _commit(self, before: RunState, transition: Transition) -> None:
-        commit = transition.commit
-        if commit is None:
-            return
-        try:
-            await self._write(before.record, commit)
-        except (TypeError, ValueError, OverflowError) as error:  # something in it cannot be encoded
-            raise MachineError from error
-        self._parts.watching.tell(before.record.execution_id, commit.events)
+    async def _carry_out(self, before: RunState, transition: Transition) -> None:
+        if transition.commit is not None:
+            try:
+                await self._write(before.record, transition.commit)
+            except (TypeError, ValueError, OverflowError) as error:  # something in it cannot be encoded
+                raise MachineError from error
+        self._tell(transition)
+        await self._perform(transition.state, transition.commands)
 
     async def _write(self, before: ExecutionRecord, commit: Commit) -> None:
         signal = await outlast(
@@ -172,6 +170,19 @@ class RunDriver:
         self._is_settled = True
         if signal is Signal.CANCEL:
             self.post(CancelRequested())
+
+    def _tell(self, transition: Transition) -> None:
+        record = transition.state.record
+        stored = transition.commit.events if transition.commit is not None else ()
+        announced = [command for command in transition.commands if isinstance(command, Announce)]
+        if not stored and not announced:
+            return
+        told = [(event.sequence, event) for event in stored] + [(one.after, one.event) for one in announced]
+        told.sort(key=itemgetter(0))  # stable: what is not stored comes behind the event that it follows
+        self._parts.watching.tell(record.execution_id, [event for _, event in told])
+        for one in announced:
+            if record.steps[one.event.step].status in LIVE:
+                self._parts.watching.publish(one.event)
 
     async def _perform(self, state: RunState, commands: Sequence[Command]) -> None:
         """Calls first, so that an acknowledgement or a cancellation never overtakes the call that it is for."""
@@ -189,9 +200,7 @@ class RunDriver:
                 case AckCall(queue=queue, call_id=call_id):
                     self._started.discard(call_id)
                     self._parts.executor.ack(queue, call_id)
-                case Announce(event=event):
-                    self._parts.watching.announce(event)
-                case StartCall():
+                case StartCall() | Announce():
                     pass
 
     async def _start(self, step: StepPlan, calls: list[Call]) -> None:

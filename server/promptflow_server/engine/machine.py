@@ -124,7 +124,13 @@ class _Turn:
                 return
             if step.name not in draft.steps and all(draft.is_over(need) for need in step.needs):
                 self._begin(step)
-        if not draft.has_ended and all(draft.is_over(step.name) for step in self._plan.steps):
+        if draft.has_ended or draft.live or draft.batches:
+            return
+        waiting = [step.name for step in self._plan.steps if not draft.is_over(step.name)]
+        if waiting:
+            message = f"steps {', '.join(waiting)} wait for what is not in the plan; run `promptflow generate`"
+            end_run(draft, ExecutionStatus.FAILED, ErrorRecord(Reason.INTERNAL, message))
+        else:
             self._complete()
 
     def _opened(self, opens: int) -> None:

@@ -71,9 +71,10 @@ class AckCall:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Tell watchers something that is not stored."""
+    """Tell watchers something that is not stored, in its place: behind the stored event of the sequence `after`."""
 
     event: EventRecord
+    after: int
 
 
 Command = StartCall | CancelCall | AckCall | Announce

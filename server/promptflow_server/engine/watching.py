@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing, suppress
 
 from promptflow_core.errors import FlowError, Reason
@@ -37,19 +37,18 @@ class Watching:
         self._unpublished: dict[tuple[str, str], EventRecord] = {}
         self._has_unpublished = asyncio.Event()
 
-    def tell(self, execution_id: str, events: Iterable[EventRecord]) -> None:
-        """Events that this process has just stored."""
+    def tell(self, execution_id: str, events: Sequence[EventRecord]) -> None:
+        """What the owner of a run has just stored, and what it does not store, in order."""
         for feed in self._feeds.get(execution_id, ()):
             feed.extend(events)
 
-    def announce(self, event: EventRecord) -> None:
-        """An event that is not stored; to other servers goes the latest of a step, 20 times a second."""
-        self.tell(event.execution_id, [event])
+    def publish(self, event: EventRecord) -> None:
+        """Tell other processes an event that is not stored: of each step the latest, 20 times a second."""
         self._unpublished[event.execution_id, event.step] = event
         self._has_unpublished.set()
 
     async def run(self) -> None:
-        """Publish what was announced, until cancelled."""
+        """Publish what is not stored, until cancelled."""
         while True:
             await self._has_unpublished.wait()
             self._has_unpublished.clear()

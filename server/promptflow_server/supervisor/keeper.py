@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +23,14 @@ class PartFailedError(Exception):
     def __init__(self, part: str, how: str, log: Path, last_lines: list[str]) -> None:
         shown = "".join(f"\n  {line}" for line in last_lines) or "\n  (it wrote nothing)"
         super().__init__(f"{part} died again and again ({how}); the end of `{log}`:{shown}")
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How one life of a part ended, and whether it had been ready."""
+
+    how: str
+    was_ready: bool
 
 
 class Keeper:
@@ -53,13 +62,14 @@ class Keeper:
         deaths = DeathRecord()
         while True:
             began = self._clock()
-            how = await self._live(began)
+            end = await self._live(began)
             lived_s = self._clock() - began
-            deaths = deaths.with_death(lived_s, self._policy)
+            # Time spent on not becoming ready is no life.
+            deaths = deaths.with_death(lived_s if end.was_ready else 0.0, self._policy)
             if deaths.is_hopeless(self._policy):
-                raise PartFailedError(self.part.name, how, self._log, self._last_lines())
+                raise PartFailedError(self.part.name, end.how, self._log, self._last_lines())
             delay_s = deaths.delay_s(self._policy)
-            self._tell(PartChange.DIED, lived_s, f"{how}; starts again in {delay_s:.1f} s")
+            self._tell(PartChange.DIED, lived_s, f"{end.how}; starts again in {delay_s:.1f} s")
             await asyncio.sleep(delay_s)
 
     async def stop(self) -> None:
@@ -90,29 +100,33 @@ class Keeper:
         if self._child is not None and not self._child.has_ended:
             self._child.kill()
 
-    async def _live(self, began: float) -> str:
+    async def _live(self, began: float) -> _End:
         """One life of the part: how it ended."""
         self._tell(PartChange.STARTING)
         child = self._child = await Child.spawn(self.part, self._log)
-        watch = asyncio.create_task(self._watch_readiness(child, began))
+        readiness = asyncio.create_task(self._await_readiness(child, began))
         try:
             how = await child.wait()
             # What it had started itself is of no use to the next one.
             child.kill()
-            return how if self.ready.is_set() or not watch.done() else f"not ready after {self.part.ready_within_s:g} s"
         finally:
-            watch.cancel()
+            readiness.cancel()
+        was_ready = readiness.done() and not readiness.cancelled() and readiness.result()
+        is_late = readiness.done() and not was_ready
+        return _End(f"not ready after {self.part.ready_within_s:g} s" if is_late else how, was_ready)
 
-    async def _watch_readiness(self, child: Child, began: float) -> None:
+    async def _await_readiness(self, child: Child, began: float) -> bool:
+        """Whether the part became ready in time; else it is killed."""
         try:
             async with asyncio.timeout(self.part.ready_within_s):
                 while not await child.is_ready(self.part):  # noqa: ASYNC110  # another process sets no event
                     await asyncio.sleep(_PROBE_EVERY_S)
         except TimeoutError:
             child.kill()
-            return
+            return False
         self.ready.set()
         self._tell(PartChange.READY, self._clock() - began)
+        return True
 
     async def _drain(self) -> None:
         if self.part.drain is None:

@@ -57,7 +57,7 @@ def test_two_runs_give_the_same_bytes_whatever_the_order_of_files(
     first = generate(project, catalog)
     for index, path in enumerate(sorted(project.flows_dir.glob("*.yaml"), reverse=True)):
         path.rename(path.with_name(f"{index}.yaml"))
-    second = generate(project, dict(reversed(catalog.items())))
+    second = generate(project, dict(reversed(list(catalog.items()))))
     assert dict(second.files) == dict(first.files)
     assert first.bundle is not None
     assert second.bundle is not None

@@ -42,8 +42,8 @@ def test_one_lock_has_one_text() -> None:
         LOCK.flow,
         LOCK.version,
         {
-            name: LockedMessage(dict(reversed(message.fields.items())), message.reserved, message.retired)
-            for name, message in reversed(LOCK.messages.items())
+            name: LockedMessage(dict(reversed(list(message.fields.items()))), message.reserved, message.retired)
+            for name, message in reversed(list(LOCK.messages.items()))
         },
         LOCK.enums,
     )

@@ -23,7 +23,7 @@ inputs:
   - {name: raw, type: bytes, min_length: 1, max_length: 3, max_bytes: 2}
   - {name: page, type: file, max_bytes: 3}
   - {name: mood, type: enum, values: [good, bad]}
-  - {name: tags, type: "string[]", min_length: 1, max_length: 2, pattern: "^t", values: [t, tt]}
+  - {name: tags, type: "string[]", min_length: 2, max_length: 2, pattern: "^t", values: [t, tt]}
   - {name: weights, type: map<number>, max_length: 1, max: 2}
   - {name: moods, type: "enum[]", values: [good, bad]}
   - {name: by_name, type: map<enum>, values: [good, bad]}
@@ -57,8 +57,10 @@ REQUESTS: tuple[tuple[dict[str, Any], list[str]], ...] = (
     ({"mood": 1}, []),
     ({"mood": 0}, ["mood enum.not_in"]),
     ({"mood": 9}, ["mood enum.defined_only"]),
+    ({"tags": []}, []),
+    ({"tags": ["t"]}, ["tags repeated.min_items"]),
     ({"tags": ["t", "t", "t"]}, ["tags repeated.max_items"]),
-    ({"tags": ["x"]}, ["tags string.in", "tags string.pattern"]),
+    ({"tags": ["x", "t"]}, ["tags string.in", "tags string.pattern"]),
     ({"weights": {"a": 1, "b": 1}}, ["weights map.max_pairs"]),
     ({"weights": {"a": 3}}, ["weights double.lte"]),
     ({"moods": [1, 0]}, ["moods enum.not_in"]),
@@ -76,7 +78,7 @@ def request_class(catalog: Catalog) -> Any:
 
 @pytest.mark.parametrize(("fields", "expected"), REQUESTS, ids=lambda value: repr(value)[:60])
 def test_what_a_constraint_says_is_enforced(fields: dict[str, Any], expected: list[str], request_class: Any) -> None:
-    given = {"text": "abc", "tags": ["t"], **fields}
+    given = {"text": "abc", **fields}
     message = request_class(**{name: value for name, value in given.items() if value is not None})
     violations = protovalidate.Validator().collect_violations(message)
     told = sorted(f"{found.proto.field.elements[0].field_name} {found.proto.rule_id}" for found in violations)

@@ -116,7 +116,13 @@ def _check_number(text: str, lexeme: str, position: int) -> None:
         raise _malformed(text, position, f"{lexeme} is no JSON")
     if len(lexeme) > MAX_DIGITS:
         raise _malformed(text, position, "the number has too many digits")
-    if lexeme not in ("true", "false", "null") and abs(float(lexeme)) == float("inf"):
+    if lexeme in ("true", "false", "null"):
+        return
+    try:
+        number = float(lexeme)
+    except ValueError:
+        raise _malformed(text, position, f"`{lexeme[:64]}` is no value") from None
+    if abs(number) == float("inf"):
         raise _malformed(text, position, "the number is out of range")
 
 

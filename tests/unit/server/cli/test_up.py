@@ -23,12 +23,12 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def start(project: Path, *options: str) -> asyncio.subprocess.Process:
+async def start(project: Path, *options: str, **environment: str) -> asyncio.subprocess.Process:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PROMPTFLOW_")}
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "promptflow_server.cli", "up", *options),
         cwd=project,
-        env=clean,
+        env={**clean, **environment},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -97,3 +97,12 @@ async def test_a_project_is_run_once_at_a_time(project: Path) -> None:
     finally:
         first.kill()
         await first.wait()
+
+
+@pytest.mark.processes
+async def test_a_named_redis_that_does_not_answer_is_told_without_its_password(project: Path) -> None:
+    url = f"redis://:hunter2@127.0.0.1:{port_base() + 4}/0"
+    process = await start(project, "--port-base", str(port_base()), PROMPTFLOW_REDIS_URL=url)
+    shown = await read_until(process, "error: the Redis that `PROMPTFLOW_REDIS_URL` names does not answer")
+    assert await process.wait() == 1
+    assert "hunter2" not in shown

@@ -68,10 +68,11 @@ class Refusing(Echo):
 
 
 class Gate:
-    """Where calls of one key wait until a test lets them through; counts who came."""
+    """Where calls of one key wait until a test lets them through; says who came and who had to leave."""
 
     def __init__(self) -> None:
         self.came = asyncio.Semaphore(0)
+        self.left = asyncio.Semaphore(0)
         self.opened = asyncio.Event()
         self.calls: list[str] = []
         self.cancelled: list[str] = []
@@ -92,6 +93,7 @@ class Gated(Echo):
             await gate.opened.wait()
         except asyncio.CancelledError:
             gate.cancelled.append(context.call_id)
+            gate.left.release()
             raise
         return ExecutionResult(EchoOutput(value=context.call_id))
 

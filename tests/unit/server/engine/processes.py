@@ -86,6 +86,13 @@ class EngineProcess:
         await self.until(execution_id, lambda event: event.kind is EventKind.DONE)
         return await self.engine.read(execution_id)
 
+    async def kill(self) -> None:
+        """End the process without a farewell to anybody."""
+        await self.link.close()
+        assert self.serving is not None
+        self.serving.cancel()
+        await asyncio.wait([self.serving])
+
     def _plan_of(self, digest: str, flow: str, version: int) -> FlowPlan:
         if digest not in self.plans:
             raise FlowError(Reason.FLOW_NOT_FOUND, f"no flow `{flow}` of version {version} in bundle {digest}")

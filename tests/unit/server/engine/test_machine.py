@@ -410,3 +410,11 @@ def test_failing_items_of_a_template_name_the_item() -> None:
     play = Playbook(plan, tags=["1", "0"]).opened()
     assert play.events[-3:] == ["step_failed each/1 #1 TEMPLATE_FAILED", "step_failed each #1 TEMPLATE_FAILED", "done"]
     assert play.commands[-1] == "cancel each/0 #1"
+
+
+def test_a_plan_that_leads_nowhere_ends() -> None:
+    play = Playbook(flow(step("a", 1), step("b", 2, needs=("z",)))).opened().on(done("a"))
+    assert play.events == ["step_completed a #1", "done"]
+    assert play.record.error is not None
+    assert play.record.error.reason is Reason.INTERNAL
+    assert "steps b wait" in play.record.error.message

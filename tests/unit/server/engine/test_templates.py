@@ -150,7 +150,7 @@ HOSTILE = {
     "a large range": "{{ range(100000000) | list }}",
     "a large replacement": "{{ ('a' * 100000) | replace('a', 'a' * 10000) }}",
     "a huge power": "{{ 10 ** 100000000 }}",
-    "a huge wait": "{% for a in range(1000) %}{% for b in range(1000) %}{{ 'a' if 1 ** b else '' }}{% endfor %}{% endfor %}",
+    "a huge wait": "{% for a in range(1000) %}{% for b in range(1000) %}{{ 1 ** b }}{% endfor %}{% endfor %}",
 }
 
 

@@ -9,9 +9,14 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from promptflow_codegen.generate import generate
+from promptflow_codegen.project import Project
+from promptflow_core.registry import ExecutorRegistry
 from promptflow_server.gateway.envoy import GatewayError
 from promptflow_server.gateway.http_face import HttpFace, http_face
 from promptflow_server.gateway.xds import KEPT_DESCRIPTORS, write_transcoder
+
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +95,11 @@ def test_the_last_few_descriptors_stay_the_one_in_use_among_them(face: HttpFace,
     written = [write_transcoder(other(face, number), tmp_path) for number in range(KEPT_DESCRIPTORS + 1)]
     written.append(write_transcoder(other(face, 1), tmp_path))
     assert set(tmp_path.glob("flows-*.pb")) == set(written[1:])
+
+
+def test_envoy_takes_the_face_of_every_flow_that_is_shipped(tmp_path: Path) -> None:
+    bundle = generate(Project.at(ROOT), ExecutorRegistry.load().catalog()).bundle
+    assert bundle is not None
+    shipped = http_face(bundle.descriptors)
+    write_transcoder(shipped, tmp_path)
+    assert set(shipped.services) == {f"{plan.package}.{plan.service}" for plan in bundle.plans}

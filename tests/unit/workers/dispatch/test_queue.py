@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptflow_core.errors import Reason
+from promptflow_core.records import CallResult
 from promptflow_workers.dispatch.link import Link
 from promptflow_workers.dispatch.queue import Job, Lease, Queue, pages
 
@@ -40,6 +43,26 @@ async def test_a_dead_workers_calls_go_to_the_next(link: Link, queue: Queue) -> 
     await queue.beat("w2", 4, LEASE)
     [again] = await queue.claim("w2", 4) or []
     assert (again.id, again.body, again.token > job.token) == ("x/1", b"body", True)
+
+
+async def test_the_third_death_of_a_worker_ends_its_call_and_give_backs_do_not_count(link: Link, queue: Queue) -> None:
+    await hand_over(queue, "w0", "x/1")
+    for number in range(1, 4):
+        await queue.leave(f"w{number - 1}", patience_s=1.0)
+        await queue.beat(f"w{number}", 1, LEASE)
+        [job] = await queue.claim(f"w{number}", 1) or []
+        await queue.back([job])
+        [job] = await queue.claim(f"w{number}", 1) or []
+        assert await queue.replies("p1", "0-0") == []
+        await end_quiet(link)
+        await end_lease(link, f"w{number}")
+        await queue.beat("witness", 0, LEASE)
+    [(_, [kind, payload])] = await queue.replies("p1", "0-0")
+    result = msgspec.msgpack.decode(payload, type=CallResult)
+    assert (kind, result.call_id) == (b"r", "x/1")
+    assert result.error is not None
+    assert (result.error.reason, result.error.is_retryable) == (Reason.WORKER_LOST, True)
+    assert (await queue.depth()).waiting == 0
 
 
 async def test_nobody_is_reaped_right_after_a_time_in_which_nobody_could_beat(link: Link, queue: Queue) -> None:

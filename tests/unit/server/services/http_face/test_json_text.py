@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import json
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from promptflow_core.errors import FlowError, Reason
 from promptflow_server.services.http_face.json_text import MAX_DEPTH, parse_json
@@ -52,3 +56,20 @@ def test_a_malformed_body_is_told_with_its_position(data: bytes, told: str) -> N
 def test_what_is_json_is_read(data: bytes, expected: object) -> None:
     found = parse_json(data)
     assert expected is None or found == expected
+
+
+JSONISH = st.lists(
+    st.sampled_from([*'{}[]:,"\\ \n', "1", "-", "e9", "null", "NaN", '"a"', '"a":', "\\u", "d800", "é"]),
+    max_size=40,
+).map(lambda pieces: "".join(pieces).encode())
+
+
+@settings(max_examples=500)
+@given(data=st.one_of(st.binary(max_size=30), JSONISH))
+def test_whatever_comes_is_read_or_refused(data: bytes) -> None:
+    try:
+        document = parse_json(data)
+    except FlowError as error:
+        assert error.record.reason is Reason.MALFORMED_REQUEST
+    else:
+        assert json.loads(data.decode("utf-8-sig")) == document

@@ -142,20 +142,24 @@ async def test_missing_language_data_is_said_at_start(monkeypatch: pytest.Monkey
     assert readers_of(os.getpid()) == []
 
 
-def test_readers_end_when_their_worker_is_killed(endless: Path) -> None:
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_readers_end_when_their_worker_is_killed(endless: Path, is_busy: bool) -> None:
     program = (
-        "import asyncio, sys; from pathlib import Path\n"
+        "import asyncio, sys, time; from pathlib import Path\n"
         "from promptflow_workers.models.ocr.pool import ReaderPool\n"
         "async def main():\n"
         "    pool = ReaderPool(1)\n"
         "    await pool.start()\n"
+        "    if sys.argv[1] == 'True':\n"
+        "        page = pool.read(Path(sys.argv[2]), name='page', language='eng', deadline_at=time.time() + 2)\n"
+        "        reading = asyncio.create_task(page)\n"
+        "        await asyncio.sleep(0)\n"
         "    print('ready', flush=True)\n"
-        "    await pool.read(Path(sys.argv[1]), name='page', language='eng', deadline_at=None)\n"
         "    await asyncio.Event().wait()\n"
         "asyncio.run(main())\n"
     )
-    # An idle reader: the busy one is ended by its timer, as the page that never ends shows.
-    with subprocess.Popen([sys.executable, "-c", program, str(LETTER)], stdout=subprocess.PIPE, text=True) as worker:
+    arguments = [sys.executable, "-c", program, str(is_busy), str(endless)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "ready\n"
         (reader,) = readers_of(worker.pid)

@@ -21,6 +21,7 @@ from typing import NoReturn
 _ALREADY_GUARDED = 75
 _PR_SET_PDEATHSIG = 1
 _FIRST_DELAY_S, _MAX_DELAY_S, _STEADY_S = 0.05, 2.0, 5.0
+_STOP_S = 10.0
 
 
 class _ServerEndedError(Exception):
@@ -99,9 +100,14 @@ def _stop_on_signal(server: int, _signal: int, _frame: FrameType | None) -> NoRe
 
 def _stop(server: int) -> NoReturn:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, ChildProcessError):
         os.kill(server, signal.SIGTERM)
-    _reap(server)
+        deadline = time.monotonic() + _STOP_S
+        while os.waitpid(server, os.WNOHANG)[0] == 0 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        # It refuses to stop where it cannot write, for one where its folder was deleted.
+        os.kill(server, signal.SIGKILL)
+        os.waitpid(server, 0)
     os._exit(0)
 
 

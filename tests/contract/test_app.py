@@ -297,9 +297,7 @@ async def test_a_server_starts_without_redis_says_so_and_recovers(
             await asyncio.to_thread(redis.close)
 
 
-async def test_a_server_leaves_in_order_though_redis_has_gone(
-    bundle: Bundle, project: Project, tmp_path: Path
-) -> None:
+async def test_a_server_leaves_in_order_though_redis_has_gone(bundle: Bundle, project: Project, tmp_path: Path) -> None:
     redis = EmbeddedRedis(tmp_path / "redis")
     settings = Settings(redis_url=await asyncio.to_thread(redis.start), data_dir=tmp_path, executors=EXECUTORS)
     async with running(settings, bundle, project) as (client, _):

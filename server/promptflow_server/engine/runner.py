@@ -60,7 +60,8 @@ class FlowEngine:
         self._server_id = server_id
         self._plan_of = plan_of
         self._compiled: OrderedDict[tuple[str, str, int], tuple[FlowPlan, CompiledTemplates]] = OrderedDict()
-        self._watching = Watching(state, server_id, monotonic)
+        self._drivers: dict[str, RunDriver] = {}
+        self._watching = Watching(state, server_id, is_driven_here=self._drivers.__contains__, monotonic=monotonic)
         self._executor = StepExecutor(
             InlineExecutors(registry, files, rng),
             PoolCalls(calls, no_workers_after_s=no_workers_after_s, monotonic=monotonic),
@@ -74,7 +75,6 @@ class FlowEngine:
             rng=rng,
             monotonic=monotonic,
         )
-        self._drivers: dict[str, RunDriver] = {}
         self._is_idle = asyncio.Event()
         self._is_idle.set()
         self._is_draining = False
@@ -201,6 +201,7 @@ class FlowEngine:
         finally:
             if self._drivers.get(claim.execution_id) is driver:
                 del self._drivers[claim.execution_id]
+                self._watching.look(claim.execution_id)
             if not self._drivers:
                 self._is_idle.set()
         with suppress(FlowError):  # the sweep comes back to it

@@ -26,11 +26,22 @@ _UNSTORED = b"u"
 
 
 class Watching:
-    """The watchers of this process. One connection listens for all of them, a channel per run that is watched."""
+    """The watchers of this process. One connection listens for all of them, a channel per run that is watched.
 
-    def __init__(self, state: StateManager, server_id: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+    `is_driven_here` tells the runs whose owner is this process: it is quicker than their pushes.
+    """
+
+    def __init__(
+        self,
+        state: StateManager,
+        server_id: str,
+        *,
+        is_driven_here: Callable[[str], bool],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._state = state
         self._prefix = _UNSTORED + server_id.encode() + b"\0"
+        self._is_driven_here = is_driven_here
         self._monotonic = monotonic
         self._feeds: dict[str, list[_Feed]] = {}
         self._channels: dict[str, Callable[[], None]] = {}
@@ -41,6 +52,11 @@ class Watching:
         """What the owner of a run has just stored, and what it does not store, in order."""
         for feed in self._feeds.get(execution_id, ()):
             feed.extend(events)
+
+    def look(self, execution_id: str) -> None:
+        """The run is driven here no more: what follows is heard from elsewhere, or was missed."""
+        for feed in self._feeds.get(execution_id, ()):
+            feed.extend([None])
 
     def publish(self, event: EventRecord) -> None:
         """Tell other processes an event that is not stored: of each step the latest, 20 times a second."""
@@ -135,6 +151,8 @@ class Watching:
     def _on_message(self, execution_id: str, message: bytes | None) -> None:
         if message is None:
             heard: EventRecord | int | None = None
+        elif self._is_driven_here(execution_id):
+            return
         elif message.isdigit():
             heard = int(message)
         elif message.startswith(_UNSTORED) and not message.startswith(self._prefix):

@@ -75,7 +75,7 @@ async def link(redis_url: str) -> AsyncIterator[Link]:
 
 @pytest.fixture
 async def here(link: Link) -> AsyncIterator[Watching]:
-    watching = Watching(StateManager(link), "here")
+    watching = Watching(StateManager(link), "here", is_driven_here=lambda _: True)
     task = asyncio.create_task(watching.run())
     yield watching
     task.cancel()
@@ -84,7 +84,7 @@ async def here(link: Link) -> AsyncIterator[Watching]:
 @pytest.fixture
 async def elsewhere(redis_url: str) -> AsyncIterator[Watching]:
     async with Link(redis_url) as link:
-        yield Watching(StateManager(link), "elsewhere")
+        yield Watching(StateManager(link), "elsewhere", is_driven_here=lambda _: False)
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ class Deaf(StateManager):
 
 
 async def test_without_any_push_a_watcher_looks_by_itself(writer: Writer, link: Link) -> None:
-    viewer = Viewer(Watching(Deaf(link), "deaf"), writer.run_id)
+    viewer = Viewer(Watching(Deaf(link), "deaf", is_driven_here=lambda _: False), writer.run_id)
     await viewer.next()
     await writer.write()
     assert (await viewer.next()).sequence == 2
@@ -211,7 +211,7 @@ async def test_nothing_is_listened_to_after_the_last_watcher_has_left(
 async def test_a_store_that_stays_away_ends_a_watch() -> None:
     now = iter(range(0, 10_000, 20))
     async with Link("redis://127.0.0.1:1/0", patience_s=0.05) as link:
-        watching = Watching(StateManager(link), "x", monotonic=lambda: float(next(now)))
+        watching = Watching(StateManager(link), "x", is_driven_here=lambda _: False, monotonic=lambda: float(next(now)))
         with pytest.raises(FlowError) as caught:
             await Viewer(watching, "x").next()
     assert caught.value.record.reason is Reason.STORE_UNAVAILABLE

@@ -154,5 +154,6 @@ class _Reader:
 
 
 def _late(request: ReadPage) -> FlowError:
-    message = f"`{request.name}` was not read within {request.limit_s:.1f} s; raise the step's `timeout`, or send a smaller page"
+    limit = f"{request.limit_s:.1f} s"
+    message = f"`{request.name}` was not read within {limit}; raise the step's `timeout`, or send a smaller page"
     return FlowError(Reason.STEP_TIMEOUT, message)

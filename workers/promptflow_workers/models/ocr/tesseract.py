@@ -62,7 +62,8 @@ class Tesseract:
             engine.SetImageBytes(page.pixels, page.width, page.height, 1, page.width)
             engine.SetSourceResolution(page.dpi)
             if not engine.Recognize(max(1, int(remaining_s() * 1000))):
-                raise FlowError(Reason.STEP_TIMEOUT, "the page was not read in time; raise the step's `timeout`, or send a smaller page")
+                message = "the page was not read in time; raise the step's `timeout`, or send a smaller page"
+                raise FlowError(Reason.STEP_TIMEOUT, message)
             return Page(join_lines(list(_lines(engine))), list(_words(engine)))
         finally:
             engine.Clear()

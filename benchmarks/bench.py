@@ -78,7 +78,7 @@ def flow_call(channel: grpc.aio.Channel, project: Path, flow: str) -> Call:
     bundle = load_bundle(project / ".promptflow" / "bundles")
     pool = descriptor_pool.DescriptorPool()
     for file in descriptor_pb2.FileDescriptorSet.FromString(bundle.descriptors).file:
-        pool.Add(file)  # type: ignore[no-untyped-call]
+        pool.Add(file)
     plan = bundle.plan(flow, 1)
     assert plan is not None, flow
     request_type: Any = message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{plan.package}.ExecuteRequest"))

@@ -17,7 +17,7 @@ async def _echo(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes])
 async def serve(address: str) -> None:
     """Serve `/bench.Echo/Echo` until the process ends."""
     server = grpc.aio.server()
-    handlers = {"Echo": grpc.unary_unary_rpc_method_handler(_echo)}
+    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {"Echo": grpc.unary_unary_rpc_method_handler(_echo)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Echo", handlers),))
     server.add_insecure_port(address)
     await server.start()

@@ -41,7 +41,17 @@ async def refused(server: Server, body: bytes, content_type: str, headers: dict[
     return caught.value
 
 
-@pytest.mark.parametrize("content_type", [JSON, "application/json; charset=UTF-8", "application/problem+json", ""])
+JSON_TYPES = [
+    JSON,
+    "application/json; charset=UTF-8",
+    "application/problem+json",
+    "application/x-www-form-urlencoded",
+    "text/plain;charset=UTF-8",
+    "",
+]
+
+
+@pytest.mark.parametrize("content_type", JSON_TYPES)
 async def test_json_is_read_whatever_its_content_type_is_called(server: Server, content_type: str) -> None:
     body = b'{"text": "hello", "execution_mode": "sync", "count": "8"}'
     execution = await server.post(in_pieces(body, 7), content_type)
@@ -89,8 +99,9 @@ MALFORMED: list[tuple[bytes, str, str]] = [
     (b"null", JSON, "must be a JSON object"),
     (b'{"text": "\xff"}', JSON, "no UTF-8 at byte 10"),
     (b'{"extra":' + b"[" * 99_999, JSON, "line 1"),
-    (b'{"text": "ok"}', "application/x-www-form-urlencoded", "curl: `-H 'content-type: application/json'"),
-    (b'{"text": "ok"}', "text/plain", "content-type `text/plain` is not supported"),
+    (b"text=ok", "application/x-www-form-urlencoded", "curl: `-H 'content-type: application/json'"),
+    (b"ok", "text/plain", "content-type `text/plain` is not supported"),
+    (b"<text>ok</text>", "application/xml", "content-type `application/xml` is not supported"),
     (b'{"text": "ok"}', "application/json; charset=latin-1", "is not supported"),
     (b"", "multipart/form-data", "is not supported"),
     (b"", FORM, "ends before its closing boundary"),

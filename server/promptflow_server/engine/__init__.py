@@ -1,0 +1,24 @@
+"""Drives runs. Everything that must be right under crashes and races is decided in `machine`, without I/O.
+
+An attempt is recorded before it is put, a result before it is acknowledged, and only the holder of a run's epoch writes
+it: so a step is recorded once, whatever dies. A step that had begun may run again, under the same call id.
+
+interface         what the services ask of the engine
+runner            FlowEngine: starts runs, drives those that this process is given, sweeps
+driver            RunDriver: one run; turn, commit, perform
+machine           (state, events) -> (state, commit, commands): the rules
+draft             the next state while a turn makes it
+ending            how a run ends before its time
+run_state         a run as the machine sees it
+progress          how far a run is
+transitions       the machine's events and commands
+scope             what templates see
+templates         TemplateEngine: the templates of a plan, compiled once
+template_budget   what one template may spend
+template_misses   what a template says about values that are not there
+executor          StepExecutor: one call, run where it belongs
+inline            executors inside the server
+pools             calls to worker pools
+watching          how watchers hear of a run
+outages           going on after Redis was away
+"""

@@ -39,7 +39,6 @@ from promptflow_server.store.records import HeadChange
 from promptflow_server.store.state import OpenedRun, Signal, StateManager
 from promptflow_workers.dispatch.interface import Claim
 
-LOOK_FOR_SIGNALS_S = 5.0
 SETTLED_S = 10.0
 
 _log = structlog.get_logger(__name__)
@@ -68,6 +67,7 @@ class DriverParts:
     plan_of: PlanOf
     server_id: str
     rng: Random
+    look_s: float
     monotonic: Callable[[], float] = time.monotonic
 
 
@@ -213,7 +213,7 @@ class RunDriver:
             return self._drain_mailbox()
         due_s = _until(state.wake_at_ms, self._parts.state.clock.now_ms())
         while True:
-            wait_s = min(due_s, LOOK_FOR_SIGNALS_S)
+            wait_s = min(due_s, self._parts.look_s)
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     first = await self._mailbox.get()

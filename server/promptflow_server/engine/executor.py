@@ -17,6 +17,8 @@ from promptflow_server.engine.inline import InlineExecutors
 from promptflow_server.engine.pools import PoolCalls
 from promptflow_server.engine.transitions import CallFinished, CallProgressed
 
+_MISFITS = (CoercionError, msgspec.MsgspecError, ArithmeticError, AttributeError, RecursionError, TypeError, ValueError)
+
 OnAnswer = Callable[[CallFinished | CallProgressed], None]
 
 
@@ -61,6 +63,10 @@ class StepExecutor:
         for call_id in call_ids:
             self.cancel(None, call_id)
 
+    async def say_farewells(self) -> None:
+        """Pass on what was acknowledged and cancelled; for the end of the process."""
+        await self._pools.say_farewells()
+
     async def run(self) -> None:
         """Serve until cancelled."""
         try:
@@ -95,6 +101,6 @@ def _on_reply(output: ObjectType, on_answer: OnAnswer, reply: CallResult | CallP
 def _fitted(call_id: str, data: bytes, output: ObjectType, *, worker: str) -> CallFinished:
     try:
         return CallFinished(call_id, output=coerce(decode_value(data), output), worker=worker)
-    except (CoercionError, msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
+    except _MISFITS as error:
         message = f"the output does not fit the flow: {error}; run `promptflow generate` and restart the workers"
         return CallFinished(call_id, error=ErrorRecord(Reason.OUTPUT_INVALID, message), worker=worker)

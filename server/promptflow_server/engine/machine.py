@@ -269,7 +269,7 @@ class _Turn:
             return
         batch = draft.batches[step.name]
         batch = draft.batches[step.name] = replace(batch, done=batch.done + 1, live=batch.live - 1)
-        draft.announce(step.name, item, 100 * batch.done / len(batch.values), "")
+        draft.announce(step.name, item, round(100 * batch.done / len(batch.values), 1), "")
 
     def _attempt_failed(self, step: StepPlan, item: int | None, error: ErrorRecord) -> None:
         """Try again where the policy and the error allow it, else give the step up."""

@@ -61,12 +61,12 @@ class PoolCalls:
     def ack(self, queue: str, call_id: str) -> None:
         """The result is recorded; dispatch hears it soon."""
         self._pending.pop(call_id, None)
-        self._say_farewell(queue, call_id, is_cancelled=False)
+        self._remember_farewell(queue, call_id, is_cancelled=False)
 
     def cancel(self, queue: str, call_id: str) -> None:
         """Nobody waits for the call any more; dispatch hears it soon."""
         self._pending.pop(call_id, None)
-        self._say_farewell(queue, call_id, is_cancelled=True)
+        self._remember_farewell(queue, call_id, is_cancelled=True)
 
     def forget(self, call_ids: Iterable[str]) -> None:
         """Their run is another's now."""
@@ -77,7 +77,7 @@ class PoolCalls:
         """Deliver answers and keep what is pending alive, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._deliver())
-            group.create_task(self._bid_farewell())
+            group.create_task(self._say_farewells_forever())
             group.create_task(self._look_after_pending())
 
     async def _deliver(self) -> None:
@@ -88,23 +88,27 @@ class PoolCalls:
                 if pending is not None:
                     pending.on_reply(reply)
 
-    def _say_farewell(self, queue: str, call_id: str, *, is_cancelled: bool) -> None:
+    def _remember_farewell(self, queue: str, call_id: str, *, is_cancelled: bool) -> None:
         self._farewells.setdefault((queue, is_cancelled), []).append(call_id)
         self._has_farewells.set()
 
-    async def _bid_farewell(self) -> None:
+    async def say_farewells(self) -> None:
+        """Tell dispatch now what it should forget."""
+        farewells, self._farewells = self._farewells, {}
+        for (queue, is_cancelled), call_ids in farewells.items():
+            say = self._calls.cancel if is_cancelled else self._calls.ack
+            try:
+                await say(queue, call_ids)
+            except FlowError as error:
+                # A result that nobody acknowledges, a call that nobody wants: both go by themselves.
+                _log.warning("farewell_failed", queue=queue, calls=len(call_ids), error=str(error))
+
+    async def _say_farewells_forever(self) -> None:
         while True:
             await self._has_farewells.wait()
             await asyncio.sleep(0)  # what else ends in this turn goes with it
             self._has_farewells.clear()
-            farewells, self._farewells = self._farewells, {}
-            for (queue, is_cancelled), call_ids in farewells.items():
-                say = self._calls.cancel if is_cancelled else self._calls.ack
-                try:
-                    await say(queue, call_ids)
-                except FlowError as error:
-                    # A result that nobody acknowledges, a call that nobody wants: both go by themselves.
-                    _log.warning("farewell_failed", queue=queue, calls=len(call_ids), error=str(error))
+            await self.say_farewells()
 
     async def _look_after_pending(self) -> None:
         while True:

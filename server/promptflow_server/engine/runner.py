@@ -38,7 +38,8 @@ _log = structlog.get_logger(__name__)
 class FlowEngine:
     """The engine of one server process; see `interface.Engine`. `server_id` is never used again.
 
-    `plan_of` answers the plan of (digest, flow, version) or raises FlowError FLOW_NOT_FOUND.
+    `plan_of` answers the plan of (digest, flow, version) or raises FlowError FLOW_NOT_FOUND. A call waits
+    `no_workers_after_s` for a pool that has no workers; a run in which nothing happens is looked after every `look_s`.
     """
 
     def __init__(  # noqa: PLR0913 - what a process composes, by name
@@ -53,6 +54,7 @@ class FlowEngine:
         server_id: str,
         rng: Random,
         no_workers_after_s: float = 10.0,
+        look_s: float = 5.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._state = state
@@ -73,6 +75,7 @@ class FlowEngine:
             plan_of=self._compiled_plan,
             server_id=server_id,
             rng=rng,
+            look_s=look_s,
             monotonic=monotonic,
         )
         self._is_idle = asyncio.Event()
@@ -89,6 +92,7 @@ class FlowEngine:
                     for service in (self._executor.run(), self._watching.run(), self._sweep_forever())
                 ]
                 await self._runs.serve(self._handle)
+                await self._executor.say_farewells()
                 for task in services:
                     task.cancel()
         finally:

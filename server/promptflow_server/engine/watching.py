@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing, suppress
 
+import msgspec
+
 from promptflow_core.errors import FlowError, Reason
 from promptflow_core.records import EventKind, EventRecord
 from promptflow_server.store.records import decode_record, encode_record
@@ -156,11 +158,18 @@ class Watching:
         elif message.isdigit():
             heard = int(message)
         elif message.startswith(_UNSTORED) and not message.startswith(self._prefix):
-            heard = decode_record(message.split(b"\0", 1)[1], EventRecord)
+            heard = _decoded(message)
         else:
             return
         for feed in self._feeds.get(execution_id, ()):
             feed.extend([heard])
+
+
+def _decoded(message: bytes) -> EventRecord | None:
+    try:
+        return decode_record(message.partition(b"\0")[2], EventRecord)
+    except msgspec.MsgspecError:  # from a server of another version
+        return None
 
 
 class _Feed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, Field, dataclass, fields, replace
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,7 +14,16 @@ from promptflow_core.values import NativeValue, decode_value, encode_value
 
 RecordT = TypeVar("RecordT", EventRecord, StepRecord)
 
+
+def _default(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
 _NESTED = (Progress, ErrorRecord)
+_DEFAULTS = {
+    record_type: tuple((field.name, _default(field)) for field in fields(record_type))
+    for record_type in (EventRecord, StepRecord)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +50,10 @@ def encode_record(record: EventRecord | StepRecord) -> bytes:
         TypeError, OverflowError: its output is not a native value.
     """
     document: dict[str, Any] = {}
-    for field in fields(record):
-        value = getattr(record, field.name)
-        if value != field.default and not (field.name == "progress" and value == Progress()):
-            document[field.name] = msgspec.to_builtins(value) if isinstance(value, _NESTED) else value
+    for name, default in _DEFAULTS[type(record)]:
+        value = getattr(record, name)
+        if value != default:
+            document[name] = msgspec.to_builtins(value) if isinstance(value, _NESTED) else value
     return encode_value(document)
 
 

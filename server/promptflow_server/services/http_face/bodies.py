@@ -20,6 +20,10 @@ OFF_LOOP_BYTES = 256 << 10
 FILES_PER_BODY = 4
 """A body may carry as much as this many files of the largest size."""
 
+_JSON = frozenset({b"", b"application/json", b"text/json"})
+_MAYBE_JSON = frozenset({b"application/x-www-form-urlencoded", b"text/plain"})
+"""What `curl -d` and `fetch` say when they are told nothing; a grpc-gateway reads JSON from it too."""
+
 _SUPPORTED = (
     "send `application/json` (curl: `-H 'content-type: application/json' -d '{…}'`) "
     "or `multipart/form-data` (curl: `-F name=value`)"
@@ -46,10 +50,10 @@ class BodyReader:
             return await self._forms.read(bounded, options[b"boundary"])
         charset = options.get(b"charset", b"utf-8").lower()
         if not _is_json(media_type) or charset not in (b"utf-8", b"utf8", b"us-ascii"):
-            raise FlowError(
-                Reason.MALFORMED_REQUEST, f"content-type `{content_type[:100]}` is not supported; {_SUPPORTED}"
-            )
+            raise _unsupported(content_type)
         data = b"".join([chunk async for chunk in bounded])
+        if media_type in _MAYBE_JSON and not data.lstrip().startswith(b"{"):
+            raise _unsupported(content_type)
         if len(data) <= OFF_LOOP_BYTES:
             return self._read_json(data)
         return await asyncio.to_thread(self._read_json, data)
@@ -62,7 +66,11 @@ class BodyReader:
 
 
 def _is_json(media_type: bytes) -> bool:
-    return media_type in (b"", b"application/json") or media_type.endswith(b"+json")
+    return media_type in _JSON or media_type in _MAYBE_JSON or media_type.endswith(b"+json")
+
+
+def _unsupported(content_type: str) -> FlowError:
+    return FlowError(Reason.MALFORMED_REQUEST, f"content-type `{content_type[:100]}` is not supported; {_SUPPORTED}")
 
 
 async def _bounded(chunks: AsyncIterator[bytes], limit_bytes: int) -> AsyncIterator[bytes]:

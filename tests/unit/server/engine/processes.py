@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
 from random import Random
+from typing import Any
 from uuid import uuid4
 
 from tests.unit.server.engine.executors import ALL
@@ -33,7 +34,7 @@ LEASE = Lease(beat_ms=200, lease_ms=800, grace_ms=300)
 class EngineProcess:
     """A server process without its services: an engine that serves, and what a caller does with it."""
 
-    def __init__(self, link: Link, url: str, data: Path, plans: dict[str, FlowPlan], no_workers_after_s: float) -> None:
+    def __init__(self, link: Link, data: Path, plans: dict[str, FlowPlan], **options: Any) -> None:
         self.server_id = uuid4().hex
         self.link = link
         self.state = StateManager(link)
@@ -49,7 +50,7 @@ class EngineProcess:
             files=BlobStore(data),
             server_id=self.server_id,
             rng=Random(1),
-            no_workers_after_s=no_workers_after_s,
+            **options,
         )
         self.serving: asyncio.Task[None] | None = None
 
@@ -101,11 +102,11 @@ class EngineProcess:
 
 @asynccontextmanager
 async def engine_process(
-    url: str, data: Path, plans: dict[str, FlowPlan] | None = None, *, no_workers_after_s: float = 10.0
+    url: str, data: Path, plans: dict[str, FlowPlan] | None = None, **options: Any
 ) -> AsyncIterator[EngineProcess]:
-    """A serving engine; leaving kills it, as far as a task can be killed."""
+    """A serving engine; leaving stops it."""
     async with Link(url) as link:
-        process = EngineProcess(link, url, data, {} if plans is None else plans, no_workers_after_s)
+        process = EngineProcess(link, data, {} if plans is None else plans, **options)
         process.serving = asyncio.create_task(process.engine.run())
         try:
             yield process

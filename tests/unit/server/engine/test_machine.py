@@ -82,7 +82,7 @@ def test_items_run_in_order_and_at_most_max_parallel_at_once() -> None:
     assert play.configs() == [{"value": "0a"}, {"value": "1b"}]
     play.on(done("each", "B", item=1))
     assert play.events == []
-    assert play.commands == ["ack each/1 #1", "announce each/1 33.3333", "start each/2 #1 on q"]
+    assert play.commands == ["ack each/1 #1", "announce each/1 33.3", "start each/2 #1 on q"]
     play.on(done("each", "C", item=2), done("each", "A", item=0))
     assert play.events == ["step_completed each #1", "done"]
     assert play.record.result == {"each": [{"value": "A"}, {"value": "B"}, {"value": "C"}]}

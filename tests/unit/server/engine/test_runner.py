@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from tests.unit.server.engine.executors import Gate
 from tests.unit.server.engine.plans import flow, step
 from tests.unit.server.engine.processes import EngineProcess, engine_process, worker_process
 
+from promptflow_codegen.plan import FlowPlan
+from promptflow_core import keys
 from promptflow_core.errors import FlowError, Reason
 from promptflow_core.records import EventKind, EventRecord, ExecutionStatus, StepStatus
 from promptflow_core.retry import RetryPolicy
@@ -50,9 +53,13 @@ async def test_a_run_ends_with_a_result_and_dense_events(engine: EngineProcess) 
 
 async def test_a_run_that_ended_is_in_no_index(engine: EngineProcess) -> None:
     await engine.run(flow(step("a", 1)))
+    await _unlisted(engine)
+
+
+async def _unlisted(engine: EngineProcess) -> None:
     async with asyncio.timeout(5):
-        while await engine.state.open_runs(2**53, offset=0, limit=10):  # noqa: ASYNC110 - each look is a round trip
-            await asyncio.sleep(0)
+        while await engine.state.open_runs(2**53, offset=0, limit=10):
+            pass
 
 
 async def test_steps_of_a_pool_run_in_a_worker(engine: EngineProcess, redis_url: str, tmp_path: Path) -> None:
@@ -264,6 +271,45 @@ async def test_the_sweep_finds_a_run_that_fell_out_of_the_queue(engine: EnginePr
     assert (await engine.end(execution_id)).status is ExecutionStatus.COMPLETED
 
 
+async def test_the_sweep_clears_the_index_of_runs_that_are_gone(engine: EngineProcess) -> None:
+    await engine.state.list_open("vanished", 1)
+    await engine.engine.sweep()
+    await _unlisted(engine)
+
+
+async def test_a_signal_whose_push_was_lost_is_found_by_looking(
+    flushed_redis_url: str, tmp_path: Path, gate: Gate
+) -> None:
+    async with engine_process(flushed_redis_url, tmp_path, look_s=0.02) as engine:
+        execution_id = await engine.start(flow(step("a", "gate", **GATED)))
+        await asyncio.wait_for(gate.came.acquire(), 5)
+        await engine.link.execute("HSET", keys.execution_head(execution_id), "sig", "cancel")
+        assert (await engine.end(execution_id)).status is ExecutionStatus.CANCELLED
+
+
+async def test_a_run_that_does_its_owner_no_harm_can_be_handed_on_as_often_as_it_likes(
+    flushed_redis_url: str, tmp_path: Path, gate: Gate
+) -> None:
+    execution_id = ""
+    plans: dict[str, FlowPlan] = {}
+    for hand_off in range(MAX_OPENS + 2):
+        # To this clock, ten seconds are nothing.
+        async with engine_process(
+            flushed_redis_url, tmp_path, plans, look_s=0.02, monotonic=lambda: time.monotonic() * 10_000
+        ) as engine:
+            plans = engine.plans
+            execution_id = execution_id or await engine.start(flow(step("a", "gate", **GATED)))
+            await asyncio.wait_for(gate.came.acquire(), 5)
+            async with asyncio.timeout(5):
+                while await engine.link.execute("HGET", keys.execution_head(execution_id), "opens") != b"0":
+                    pass
+            await engine.engine.drain(0)
+        assert hand_off < len(gate.calls)
+    gate.opened.set()
+    async with engine_process(flushed_redis_url, tmp_path, plans) as engine:
+        assert (await engine.end(execution_id)).status is ExecutionStatus.COMPLETED
+
+
 async def test_a_run_whose_bundle_is_gone_fails_and_says_so(engine: EngineProcess) -> None:
     plan = flow(step("a", 1))
     execution_id = (await engine.engine.start(plan, "gone", {}, _options(uuid4().hex))).execution_id
@@ -351,7 +397,7 @@ def _crash(url: str) -> None:
 
 async def test_without_redis_start_and_read_answer_in_bounded_time(tmp_path: Path) -> None:
     async with Link("redis://127.0.0.1:1/0", patience_s=0.2) as link:
-        engine = EngineProcess(link, "", tmp_path, {}, 10.0)
+        engine = EngineProcess(link, tmp_path, {})
         for ask in (engine.start(flow(step("a", 1))), engine.engine.read("x"), engine.engine.cancel("x")):
             with pytest.raises(FlowError) as caught:
                 await asyncio.wait_for(ask, 5)

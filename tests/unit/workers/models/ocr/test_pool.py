@@ -61,6 +61,8 @@ def wait_for_end(process: int) -> None:
     except ProcessLookupError:
         return
     ended, _, _ = select.select([descriptor], [], [], 5)
+    if not ended:
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
     os.close(descriptor)
     assert ended
 

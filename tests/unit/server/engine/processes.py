@@ -34,12 +34,20 @@ LEASE = Lease(beat_ms=200, lease_ms=800, grace_ms=300)
 class EngineProcess:
     """A server process without its services: an engine that serves, and what a caller does with it."""
 
-    def __init__(self, link: Link, data: Path, plans: dict[str, FlowPlan], **options: Any) -> None:
+    def __init__(
+        self,
+        link: Link,
+        data: Path,
+        plans: dict[str, FlowPlan],
+        *,
+        dispatch: type[RedisCallDispatch] = RedisCallDispatch,
+        **options: Any,
+    ) -> None:
         self.server_id = uuid4().hex
         self.link = link
         self.state = StateManager(link)
         self.plans = plans
-        self.calls = RedisCallDispatch(link, self.server_id)
+        self.calls = dispatch(link, self.server_id)
         self.runs = RedisRunDispatch(link, self.server_id, slots=100, lease=LEASE)
         self.engine = FlowEngine(
             state=self.state,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import pytest
@@ -19,12 +20,14 @@ from tests.unit.server.engine.processes import EngineProcess, engine_process, wo
 from promptflow_codegen.plan import FlowPlan
 from promptflow_core import keys
 from promptflow_core.errors import FlowError, Reason
-from promptflow_core.records import EventKind, EventRecord, ExecutionStatus, StepStatus
+from promptflow_core.records import Call, EventKind, EventRecord, ExecutionStatus, StepStatus
 from promptflow_core.retry import RetryPolicy
 from promptflow_core.types import SCALARS, FieldType, Kind, ObjectType
 from promptflow_server.embedded_redis import EmbeddedRedis
 from promptflow_server.engine.interface import StartOptions
 from promptflow_server.engine.machine import MAX_OPENS
+from promptflow_server.store.state import StateManager
+from promptflow_workers.dispatch.calls import RedisCallDispatch
 from promptflow_workers.dispatch.link import Link
 
 POOL: dict[str, Any] = {"executor": "pool_echo", "queue": "echoes"}
@@ -83,6 +86,45 @@ async def test_steps_of_a_pool_run_in_a_worker(engine: EngineProcess, redis_url:
         (EventKind.STEP_COMPLETED, 0),
     ]
     assert await engine.link.execute("ZCARD", "pf:{echoes}:done") in (0, 1, 2), "results are acknowledged"
+
+
+class Witness(RedisCallDispatch):
+    """Looks up what is recorded of a step whenever a call of it is put or acknowledged."""
+
+    seen: ClassVar[list[str]] = []
+
+    async def put(self, queue: str, calls: Sequence[Call]) -> None:
+        await self._note("put", [call.id for call in calls])
+        await super().put(queue, calls)
+
+    async def ack(self, queue: str, call_ids: Sequence[str]) -> None:
+        await self._note("ack", call_ids)
+        await super().ack(queue, call_ids)
+
+    async def _note(self, what: str, call_ids: Sequence[str]) -> None:
+        for call_id in call_ids:
+            execution_id, name, *_ = call_id.split("/")
+            recorded = (await StateManager(self._link).read(execution_id)).steps[name]
+            self.seen.append(f"{what} {name}: {recorded.status} #{recorded.attempt}")
+
+
+async def test_intent_is_recorded_before_a_call_is_put_and_its_result_before_it_is_acknowledged(
+    flushed_redis_url: str, tmp_path: Path
+) -> None:
+    Witness.seen.clear()
+    plan = flow(step("a", 1, **POOL), step("b", "{{ steps.a.value }}", **POOL))
+    async with (
+        worker_process(flushed_redis_url, tmp_path, "echoes"),
+        engine_process(flushed_redis_url, tmp_path, dispatch=Witness) as engine,
+    ):
+        await engine.run(plan)
+        await engine.engine.drain(0)
+    assert sorted(Witness.seen) == [
+        "ack a: COMPLETED #1",
+        "ack b: COMPLETED #1",
+        "put a: RUNNING #1",
+        "put b: RUNNING #1",
+    ]
 
 
 @pytest.mark.parametrize(

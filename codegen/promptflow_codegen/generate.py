@@ -31,6 +31,9 @@ from promptflow_codegen.read import read_flow
 from promptflow_codegen.source import parse_source, read_bytes
 from promptflow_core.executor import Catalog
 
+MAX_SIZE = 5000
+"""Fields and enum values of one flow: its lock stays readable, its stubs stay loadable."""
+
 SCHEMA_FILE = "flow.schema.json"
 
 
@@ -139,8 +142,13 @@ def _number(project: Project, flow: CheckedFlow, reports: list[Report]) -> _Flow
     if lock is None:
         return None
     report = Report(flow.node.file)
-    api, lock = number_file(build_api(flow), lock, report)
     reports.append(report)
+    api = build_api(flow)
+    if api.size > MAX_SIZE:
+        message = f"the API of the flow has {api.size} fields and enum values; the limit is {MAX_SIZE}"
+        report.error("too-many", flow.node.name.position, message, "declare less, or use `json` for parts of it")
+        return None
+    api, lock = number_file(api, lock, report)
     return _Flow(flow, api, lock, lower_flow(flow))
 
 

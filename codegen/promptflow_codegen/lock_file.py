@@ -161,13 +161,33 @@ def _field_lines(fields: Mapping[str, LockedField]) -> Iterator[str]:
         if locked.is_required:
             parts.append("required: true")
         if locked.constraints:
-            parts.append(f"constraints: {json.dumps(locked.constraints, ensure_ascii=False, sort_keys=True)}")
+            parts.append(f"constraints: {_value(dict(sorted(locked.constraints.items())))}")
         yield f"      {_key(name)}: {{{', '.join(parts)}}}"
 
 
 def _numbers(values: Mapping[str, int]) -> str:
     ordered = sorted(values.items(), key=lambda item: item[1])
     return "{" + ", ".join(f"{_key(name)}: {number}" for name, number in ordered) + "}"
+
+
+def _value(value: Any) -> str:
+    match value:
+        case dict():
+            entries: dict[str, Any] = value
+            return "{" + ", ".join(f"{name}: {_value(item)}" for name, item in entries.items()) + "}"
+        case list():
+            items: list[Any] = value
+            return "[" + ", ".join(map(_value, items)) + "]"
+        case str():
+            return '"' + "".join(map(_escaped, value)) + '"'
+        case _:
+            return json.dumps(value)
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    return character if character.isprintable() else f"\\U{ord(character):08x}"
 
 
 def _key(name: str) -> str:

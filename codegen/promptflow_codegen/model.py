@@ -84,6 +84,12 @@ class Message:
     reserved_names: tuple[str, ...] = ()
     position: Position = field(default=Position(), compare=False)
 
+    @property
+    def size(self) -> int:
+        """Fields and enum values, here and in what is nested."""
+        values = sum(len(enum.values) for enum in self.enums)
+        return len(self.fields) + values + sum(message.size for message in self.messages)
+
 
 @dataclass(frozen=True, slots=True)
 class Method:
@@ -115,3 +121,8 @@ class ProtoFile:
     package: str
     service: Service
     messages: tuple[Message, ...]
+
+    @property
+    def size(self) -> int:
+        """Fields and enum values in all messages."""
+        return sum(message.size for message in self.messages)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from promptflow_codegen.check.shapes import misshapen, normalised
+from promptflow_codegen.check.shapes import MAX_FIELDS, misshapen, normalised
 from promptflow_codegen.check.templates import TemplateCheck
 from promptflow_codegen.checked import CheckedOutput
 from promptflow_codegen.diagnostics import Report
@@ -18,6 +18,9 @@ _TYPE_HINT = 'write `{type: …, value: "{{ … }}"}`'
 
 def check_outputs(outputs: Sequence[OutputNode], check: TemplateCheck, report: Report) -> tuple[CheckedOutput, ...]:
     """The outputs with their types; those that cannot be used are left out, which is reported."""
+    if len(outputs) > MAX_FIELDS:
+        report.error("too-many", outputs[MAX_FIELDS].name.position, f"a flow has at most {MAX_FIELDS} outputs")
+        return ()
     seen: dict[str, str] = {}
     for output in outputs:
         name = output.name.text

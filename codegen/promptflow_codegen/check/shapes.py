@@ -9,6 +9,9 @@ from promptflow_codegen.naming import RESERVED_ENUM_VALUES, ZERO_VALUE, enum_fol
 from promptflow_core.type_syntax import ENUM_VALUE, FIELD_NAME, MAX_DEPTH
 from promptflow_core.types import EnumType, FieldType, ListType, MapType, ObjectType, ValueType
 
+MAX_FIELDS = 500
+"""Fields of one object, values of one enum."""
+
 
 def misshapen(value_type: ValueType, path: str = "", depth: int = 0) -> Iterator[str]:
     """What no message can carry, one sentence each."""
@@ -31,6 +34,9 @@ def misshapen(value_type: ValueType, path: str = "", depth: int = 0) -> Iterator
 
 
 def _misshapen_object(value_type: ObjectType, path: str, depth: int) -> Iterator[str]:
+    if len(value_type.fields) > MAX_FIELDS:
+        yield f"`{path}` has more than {MAX_FIELDS} fields" if path else f"it has more than {MAX_FIELDS} fields"
+        return
     seen: dict[str, str] = {}
     for field in value_type.fields:
         inner = f"{path}.{field.name}" if path else field.name
@@ -43,6 +49,9 @@ def _misshapen_object(value_type: ObjectType, path: str, depth: int) -> Iterator
 
 
 def _misshapen_enum(values: tuple[str, ...], where: str) -> Iterator[str]:
+    if len(values) > MAX_FIELDS:
+        yield f"{where} has more than {MAX_FIELDS} enum values"
+        return
     seen = {enum_folded(ZERO_VALUE): ZERO_VALUE}
     for value in values:
         if not ENUM_VALUE.fullmatch(value) or value in RESERVED_ENUM_VALUES or value == "Value":

@@ -18,7 +18,7 @@ from promptflow_codegen.template_sandbox import FlowEnvironment
 from promptflow_codegen.template_syntax import nearest
 from promptflow_codegen.tree import node_at, to_plain
 from promptflow_core.executor import Catalog, ExecutorSpec
-from promptflow_core.type_syntax import TypeSyntaxError
+from promptflow_core.type_syntax import FIELD_NAME, TypeSyntaxError
 from promptflow_core.types import SCALARS, ListType, ObjectType, ValueType, spelling
 
 MAX_STEPS = 500
@@ -98,6 +98,10 @@ def _find_executor(node: StepNode, catalog: Catalog, report: Report) -> Executor
         known = f"executors are {', '.join(sorted(catalog))}"
         hint = f"did you mean `{close}`? {known}" if close else known
         report.error("unknown-executor", node.executor.position, f"there is no executor `{name[:80]}`", hint)
+    elif not FIELD_NAME.fullmatch(name):
+        message = f"executor `{name}` cannot be used: its name is not lower_snake_case with a letter after each `_`"
+        report.error("bad-name", node.executor.position, message, "its author has to rename it")
+        return None
     return spec
 
 

@@ -138,7 +138,7 @@ class FlowEngine:
                 driver.post(CancelRequested())
             else:
                 # Where no server has it, one has to take it up in order to end it.
-                pass
+                await self._runs.put(execution_id, to_self=False)
         return await self._state.read(execution_id)
 
     def _new_run(

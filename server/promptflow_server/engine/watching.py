@@ -39,11 +39,13 @@ class Watching:
         server_id: str,
         *,
         is_driven_here: Callable[[str], bool],
+        look_s: float = LOOK_S,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._state = state
         self._prefix = _UNSTORED + server_id.encode() + b"\0"
         self._is_driven_here = is_driven_here
+        self._look_s = look_s
         self._monotonic = monotonic
         self._feeds: dict[str, list[_Feed]] = {}
         self._channels: dict[str, Callable[[], None]] = {}
@@ -101,7 +103,7 @@ class Watching:
                 if len(page) == EVENTS_PER_READ:
                     continue
                 must_look = False
-            match await feed.next(LOOK_S):
+            match await feed.next(self._look_s):
                 case EventRecord(sequence=0) as event if event.progress.percentage >= percentage:
                     percentage = event.progress.percentage
                     yield event

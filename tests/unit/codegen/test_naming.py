@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptflow_codegen.compile import ProtocError, compile_descriptors
@@ -20,6 +20,7 @@ def test_names_change_their_spelling() -> None:
 
 
 @given(st.from_regex(FIELD_NAME, fullmatch=True))
+@settings(deadline=None)
 def test_a_message_name_leads_back_to_its_field(name: str) -> None:
     assert snake(camel(name)) == name
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptflow_codegen.diagnostics import Report
@@ -49,6 +49,7 @@ def _field(name: str, full_type: str, is_required: bool) -> Field:
 
 
 @given(st.sampled_from(PROMISES), st.lists(shapes, min_size=1, max_size=12))
+@settings(deadline=None)
 def test_no_sequence_of_edits_moves_or_reuses_a_number(promise: Promise, edits: list[Shape]) -> None:
     lock = Lock("x", 1)
     owners: dict[tuple[str, int], object] = {}
@@ -78,8 +79,9 @@ def assert_consistent(message: Message, enum: Enum) -> None:
     assert len({0, *values, *enum.reserved_numbers}) == 1 + len(values) + len(enum.reserved_numbers)
 
 
-@given(shapes, shapes)
-def test_what_was_removed_returns_with_its_number(first: Shape, second: Shape) -> None:
+@given(shapes)
+@settings(deadline=None)
+def test_what_was_removed_returns_with_its_number(first: Shape) -> None:
     def numbers(file: ProtoFile) -> dict[tuple[str, str], int]:
         return {(field.name, field.full_type): field.number for field in file.messages[0].fields}
 

@@ -53,6 +53,14 @@ def test_shapes_that_messages_carry_are_fine() -> None:
     assert list(misshapen(shape)) == []
 
 
+def test_an_executor_whose_name_no_message_can_have_is_a_diagnostic(
+    catalog: Catalog, diagnose: Callable[[str, Catalog], list[str]]
+) -> None:
+    text = "name: a\nsteps:\n  - {name: x, executor: My-Own}\n"
+    (found,) = diagnose(text, {"My-Own": replace(catalog["transform"], name="My-Own")})
+    assert found.startswith("flows/flow.yaml:3:25: error[bad-name]: executor `My-Own` cannot be used")
+
+
 def test_an_executor_that_answers_such_a_shape_is_a_diagnostic(
     catalog: Catalog, diagnose: Callable[[str, Catalog], list[str]]
 ) -> None:

@@ -205,6 +205,17 @@ def _options(execution_id: str) -> StartOptions:
     return StartOptions(execution_id)
 
 
+async def test_a_run_that_was_acknowledged_waits_as_long_as_it_takes(flushed_redis_url: str, tmp_path: Path) -> None:
+    plan = flow(step("a", 1))
+    async with Link(flushed_redis_url) as link:
+        process = EngineProcess(link, tmp_path, {})
+        execution_id = await process.start(plan, to_self=False)
+        assert await link.execute("PTTL", keys.execution_head(execution_id)) == -1
+        assert await process.state.open_runs(2**53, offset=0, limit=10) == [execution_id]
+    async with engine_process(flushed_redis_url, tmp_path, process.plans) as engine:
+        assert (await engine.end(execution_id)).status is ExecutionStatus.COMPLETED
+
+
 async def test_what_never_was_is_not_found(engine: EngineProcess) -> None:
     async def watch() -> None:
         async for _ in engine.engine.watch("nothing"):
@@ -230,6 +241,18 @@ async def test_cancel_ends_a_run_in_mid_step(
         assert {path: one.status for path, one in run.steps.items()} == {"a": StepStatus.CANCELLED}
         await asyncio.wait_for(gate.left.acquire(), 5)
     assert await engine.engine.cancel(execution_id) == run, "a run that has ended stays as it is"
+
+
+async def test_an_owner_that_was_fenced_stops_what_it_runs_and_writes_no_more(
+    engine: EngineProcess, gate: Gate
+) -> None:
+    execution_id = await engine.start(flow(step("a", "gate", **GATED)))
+    await asyncio.wait_for(gate.came.acquire(), 5)
+    await engine.state.open(execution_id, 2**50, "thief")
+    before = await engine.engine.read(execution_id)
+    await engine.engine.cancel(execution_id)
+    await asyncio.wait_for(gate.left.acquire(), 5)
+    assert await engine.engine.read(execution_id) == before
 
 
 async def test_another_server_can_cancel_and_watch(
@@ -260,7 +283,8 @@ async def test_a_run_that_nobody_drives_is_taken_up_to_be_cancelled(
         await engine.kill()
     async with engine_process(flushed_redis_url, tmp_path, engine.plans) as other:
         await other.engine.cancel(execution_id)
-        assert (await other.end(execution_id)).status is ExecutionStatus.CANCELLED
+        run = await asyncio.wait_for(other.end(execution_id), 5)  # sooner than the sweep would find it
+        assert run.status is ExecutionStatus.CANCELLED
 
 
 @pytest.mark.parametrize("death", ["killed", "stopped"])

@@ -17,6 +17,8 @@ from promptflow_server.store.state import EVENTS_PER_READ, StateManager
 from promptflow_workers.dispatch.link import Link
 from promptflow_workers.dispatch.pushes import OnMessage
 
+NEVER = 60.0
+
 
 class Writer:
     """The owner of a run, as far as its events go."""
@@ -75,7 +77,7 @@ async def link(redis_url: str) -> AsyncIterator[Link]:
 
 @pytest.fixture
 async def here(link: Link) -> AsyncIterator[Watching]:
-    watching = Watching(StateManager(link), "here", is_driven_here=lambda _: True)
+    watching = Watching(StateManager(link), "here", is_driven_here=lambda _: True, look_s=NEVER)
     task = asyncio.create_task(watching.run())
     yield watching
     task.cancel()
@@ -84,7 +86,7 @@ async def here(link: Link) -> AsyncIterator[Watching]:
 @pytest.fixture
 async def elsewhere(redis_url: str) -> AsyncIterator[Watching]:
     async with Link(redis_url) as link:
-        yield Watching(StateManager(link), "elsewhere", is_driven_here=lambda _: False)
+        yield Watching(StateManager(link), "elsewhere", is_driven_here=lambda _: False, look_s=NEVER)
 
 
 @pytest.fixture
@@ -135,7 +137,7 @@ class Deaf(StateManager):
 
 
 async def test_without_any_push_a_watcher_looks_by_itself(writer: Writer, link: Link) -> None:
-    viewer = Viewer(Watching(Deaf(link), "deaf", is_driven_here=lambda _: False), writer.run_id)
+    viewer = Viewer(Watching(Deaf(link), "deaf", is_driven_here=lambda _: False, look_s=0.05), writer.run_id)
     await viewer.next()
     await writer.write()
     assert (await viewer.next()).sequence == 2
@@ -187,8 +189,9 @@ async def test_progress_reaches_other_processes_and_comes_once_at_home(
     await away.leave()
 
 
-async def test_a_run_that_vanishes_ends_its_watchers(writer: Writer, here: Watching, link: Link) -> None:
-    viewer = Viewer(here, writer.run_id)
+async def test_a_run_that_vanishes_ends_its_watchers(writer: Writer, link: Link) -> None:
+    watching = Watching(StateManager(link), "x", is_driven_here=lambda _: False, look_s=0.05)
+    viewer = Viewer(watching, writer.run_id)
     await viewer.next()
     await link.execute("DEL", keys.execution_head(writer.run_id), keys.execution_events(writer.run_id))
     with pytest.raises(FlowError) as caught:

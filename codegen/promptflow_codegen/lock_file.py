@@ -173,10 +173,10 @@ def _numbers(values: Mapping[str, int]) -> str:
 def _value(value: Any) -> str:
     match value:
         case dict():
-            entries: dict[str, Any] = value
+            entries: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
             return "{" + ", ".join(f"{name}: {_value(item)}" for name, item in entries.items()) + "}"
         case list():
-            items: list[Any] = value
+            items: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
             return "[" + ", ".join(map(_value, items)) + "]"
         case str():
             return '"' + "".join(map(_escaped, value)) + '"'

@@ -111,7 +111,11 @@ def _check_field_keys(node: MapNode, report: Report, known: Sequence[str] = FIEL
 
 
 def _check_inner_keys(node: MapNode, report: Report, known: Sequence[str]) -> bool:
-    fields = node.entry("fields")
+    fields, kind = node.entry("fields"), node.entry("type")
+    if fields is not None and (kind is None or "object" not in str(to_plain(kind.value))):
+        message = "`fields` belongs to the type `object`, or to a list or map of it"
+        report.error("bad-type", fields.position, message, "write `type: object`, or drop `fields`")
+        return False
     below = fields.value.items if fields is not None and isinstance(fields.value, ListNode) else ()
     checked = [_check_field_keys(item, report, known) for item in below if isinstance(item, MapNode)]
     return all(checked)

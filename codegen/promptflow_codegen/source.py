@@ -166,6 +166,10 @@ class _Builder:
             parent.entries[key.value] = Entry(key.value, key.position, value)
 
     def _scalar(self, event: yaml.ScalarEvent, position: Position) -> ScalarNode:
+        found = _UNPRINTABLE.search(event.value)
+        if found is not None:
+            message = f"the text holds the control character U+{ord(found.group()):04X}"
+            raise _RefusedError("syntax", position, message, "no file, message or terminal carries it safely")
         start: Any = event.start_mark
         end: Any = event.end_mark
         style = event.style if event.style in ("'", '"', "|", ">") else ""

@@ -34,3 +34,8 @@ def replies(name: str, process: str) -> str:
 def open_runs() -> str:
     """ZSET execution id -> created ms: runs that have not ended, beside the queue `flows`."""
     return f"{queue(FLOWS_QUEUE)}open"
+
+
+def signals(server: str) -> str:
+    """Sharded channel: ids of runs of one server that were signalled, a cancel for one."""
+    return f"{queue(FLOWS_QUEUE)}S:{server}"

@@ -150,7 +150,7 @@ class StateManager:
         except RunLostError:
             raise _not_found(execution_id) from None
         if owner:
-            await self._link.execute("SPUBLISH", _signals(owner.decode()), execution_id)
+            await self._link.execute("SPUBLISH", keys.signals(owner.decode()), execution_id)
         return ExecutionStatus(status.decode())
 
     async def signal_of(self, execution_id: str) -> Signal | None:
@@ -200,7 +200,7 @@ class StateManager:
         """Listen to the signals of all runs of an owner: their execution ids, and None where some may have been
         missed. Returns what ends it.
         """
-        return self._link.subscribe(_signals(owner), on_message)
+        return self._link.subscribe(keys.signals(owner), on_message)
 
     async def list_open(self, execution_id: str, created_at_ms: int) -> None:
         """Enter the run in the index of open runs."""
@@ -254,11 +254,6 @@ def _sorted(value: NativeValue) -> NativeValue:
             return [_sorted(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
         case _:
             return value
-
-
-def _signals(owner: str) -> str:
-    # A channel, beside the queue that hands runs to owners.
-    return f"{keys.queue(keys.FLOWS_QUEUE)}S:{owner}"
 
 
 def _signal(text: bytes) -> Signal | None:

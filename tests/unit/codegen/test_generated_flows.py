@@ -41,7 +41,7 @@ def distinct(names: list[str]) -> list[str]:
 
 
 names = st.lists(st.sampled_from(WORDS.split()), min_size=1, max_size=5).map(distinct)
-texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=12)
+texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc", "Cn")), max_size=12)
 CONSTRAINTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "string": st.fixed_dictionaries(
         {}, optional={"max_length": st.integers(5, 9), "values": st.lists(texts, min_size=1)}

@@ -16,7 +16,11 @@ LOCK = Lock(
             {
                 "text": LockedField(1, "optional string", is_required=True),
                 "on": LockedField(3, "optional int64", constraints={"min": 0.0, "max": 1e22}),
-                "code": LockedField(4, "optional string", constraints={"pattern": '^"é\\d\n', "values": ["\x80\x00\ufeff\u2028😀", "b"]}),
+                "code": LockedField(
+                    4,
+                    "optional string",
+                    constraints={"pattern": '^"é\\d\n', "values": ["\x85\u200b\ufeff\u2028😀", "b"]},
+                ),
             },
             {"old": LockedField(2, "X")},
             (5, 6),

@@ -39,6 +39,7 @@ bench: setup-dev ## latency and throughput against bare grpc.aio and raw onnxrun
 lock: setup-dev ## resolve the dependencies again and write requirements/*.txt
 	@$(BIN)/uv pip compile pyproject.toml --extra cpu --group dev $(LOCK_FLAGS) -o requirements/dev.txt
 	@$(BIN)/uv pip compile pyproject.toml --extra cpu --group build -c requirements/dev.txt $(LOCK_FLAGS) -o requirements/run.txt
+	@echo virtualenv | $(BIN)/uv pip compile - $(LOCK_FLAGS) -o requirements/virtualenv.txt
 LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
 
 setup:

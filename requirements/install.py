@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import venv
@@ -34,7 +35,11 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if not PYTHON.exists():
         print("setup: a virtual environment in .venv", flush=True)
-        make_environment()
+        try:
+            make_environment()
+        except (OSError, subprocess.CalledProcessError) as error:
+            print(f"setup: no virtual environment could be made: {error}; install Python's venv module (python3-venv)")
+            return 1
     status = install_locked(lock, name) or install_project()
     if status == 0:
         stamp.write_text(digest, "utf-8")
@@ -45,13 +50,24 @@ def main(arguments: Sequence[str]) -> int:
 def make_environment() -> None:
     """Create .venv; where the system's Python lacks `ensurepip`, by the package virtualenv."""
     try:
-        venv.create(ENVIRONMENT, with_pip=True, clear=True)
-    except (subprocess.CalledProcessError, ImportError):
-        tools = ROOT / ".promptflow" / "virtualenv"
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(tools), "virtualenv"]
-        subprocess.run(pip, check=True)
-        command = [sys.executable, "-m", "virtualenv", "--clear", str(ENVIRONMENT)]
-        subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(tools)})
+        try:
+            venv.create(ENVIRONMENT, with_pip=True, clear=True)
+        except (subprocess.CalledProcessError, ImportError):
+            make_by_virtualenv()
+    except BaseException:
+        # Half an environment would pass for one at the next call.
+        shutil.rmtree(ENVIRONMENT, ignore_errors=True)
+        raise
+
+
+def make_by_virtualenv() -> None:
+    """Create .venv with virtualenv, which brings its own pip and is itself installed beside the project's state."""
+    tools = ROOT / ".promptflow" / "virtualenv"
+    lock = ROOT / "requirements" / "virtualenv.txt"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--target", str(tools)]
+    subprocess.run([*pip, "--upgrade", "-r", str(lock)], check=True)
+    command = [sys.executable, "-m", "virtualenv", "--clear", str(ENVIRONMENT)]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(tools)})
 
 
 def install_locked(lock: Path, name: str) -> int:

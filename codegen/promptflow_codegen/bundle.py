@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from promptflow_codegen.plan import FlowPlan
 
 FORMAT = 1
+DESCRIPTORS, PLANS, CURRENT = "descriptors.pb", "plans.json", "current"
 _PLANS = TypeAdapter(tuple[FlowPlan, ...])
 
 
@@ -36,27 +36,12 @@ class Bundle:
     @classmethod
     def of(cls, descriptors: bytes, plans: tuple[FlowPlan, ...]) -> Bundle:
         """Put a bundle together and name it by its content."""
-        digest = hashlib.sha256(descriptors + _plans_json(plans)).hexdigest()[:16]
+        digest = hashlib.sha256(descriptors + plans_json(plans)).hexdigest()[:16]
         return cls(descriptors, plans, digest)
 
     def plan(self, flow: str, version: int) -> FlowPlan | None:
         """The plan of one major version of a flow, if it is here."""
         return next((plan for plan in self.plans if (plan.name, plan.version) == (flow, version)), None)
-
-
-def save_bundle(bundle: Bundle, folder: Path) -> Path:
-    """Write a bundle under `folder` and make it the current one; atomic, a no-op where it stands already."""
-    target = folder / bundle.digest
-    if not target.exists():
-        temporary = folder / f".{bundle.digest}.{os.getpid()}"
-        temporary.mkdir(parents=True, exist_ok=True)
-        (temporary / "descriptors.pb").write_bytes(bundle.descriptors)
-        (temporary / "plans.json").write_bytes(_plans_json(bundle.plans))
-        temporary.replace(target)
-    pointer = folder / f".current.{os.getpid()}"
-    pointer.write_text(bundle.digest + "\n", "utf-8")
-    pointer.replace(folder / "current")
-    return target
 
 
 def load_bundle(folder: Path, digest: str | None = None) -> Bundle:
@@ -66,9 +51,9 @@ def load_bundle(folder: Path, digest: str | None = None) -> Bundle:
         BundleError: there is none, it is of a newer format, or its content does not match its digest.
     """
     try:
-        digest = digest or (folder / "current").read_text("utf-8").strip()
-        descriptors = (folder / digest / "descriptors.pb").read_bytes()
-        document: dict[str, Any] = json.loads((folder / digest / "plans.json").read_bytes())
+        digest = digest or (folder / CURRENT).read_text("utf-8").strip()
+        descriptors = (folder / digest / DESCRIPTORS).read_bytes()
+        document: dict[str, Any] = json.loads((folder / digest / PLANS).read_bytes())
     except (OSError, ValueError) as error:
         raise BundleError(f"no bundle in {folder}: {error}; run `promptflow generate`") from None
     if document.get("format") != FORMAT:
@@ -86,6 +71,7 @@ def load_bundle(folder: Path, digest: str | None = None) -> Bundle:
     return bundle
 
 
-def _plans_json(plans: tuple[FlowPlan, ...]) -> bytes:
+def plans_json(plans: tuple[FlowPlan, ...]) -> bytes:
+    """The content of `plans.json`; equal plans give equal bytes."""
     document = {"format": FORMAT, "plans": _PLANS.dump_python(plans, mode="json")}
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False).encode()

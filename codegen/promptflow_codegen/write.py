@@ -1,14 +1,22 @@
-"""What was generated, on disk: the one module that writes. All files change, or none does."""
+"""What was generated, on disk: the one module that writes.
+
+All files change, or none does where one of them cannot be written. Each single file and the bundle are replaced
+atomically, so that a reader never meets half of one, whatever ends this process.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Callable, Iterator, Mapping
+import shutil
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from errno import EISDIR
 from functools import partial
 from pathlib import Path
 
-from promptflow_codegen.bundle import save_bundle
+from promptflow_codegen.bundle import CURRENT, DESCRIPTORS, PLANS, Bundle, BundleError, load_bundle, plans_json
 from promptflow_codegen.generate import Generated
 from promptflow_codegen.naming import PACKAGE_ROOT
 from promptflow_codegen.project import Project
@@ -42,6 +50,60 @@ def drift(project: Project, generated: Generated) -> tuple[Path, ...]:
         return ()
     differing = {path for path, data in generated.files.items() if _read(project.root / path) != data}
     return tuple(sorted(differing | set(_stale(project, generated))))
+
+
+def save_bundle(bundle: Bundle, folder: Path) -> Path:
+    """Write a bundle under `folder` and make it the current one; a damaged copy of it is replaced.
+
+    Raises:
+        OSError: it cannot be written; the current bundle is as it was.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with _only_writer(folder):
+        staging = Path(tempfile.mkdtemp(prefix=".staging.", dir=folder))
+        try:
+            if not _is_saved(bundle, folder):
+                _put_bundle(bundle, staging, folder / bundle.digest)
+            _write_durably(staging / CURRENT, f"{bundle.digest}\n".encode())
+            (staging / CURRENT).replace(folder / CURRENT)
+        finally:
+            shutil.rmtree(staging)
+    return folder / bundle.digest
+
+
+@contextmanager
+def _only_writer(folder: Path) -> Generator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _put_bundle(bundle: Bundle, staging: Path, target: Path) -> None:
+    new = staging / "new"
+    new.mkdir()
+    _write_durably(new / DESCRIPTORS, bundle.descriptors)
+    _write_durably(new / PLANS, plans_json(bundle.plans))
+    if target.exists():
+        target.replace(staging / "damaged")
+    new.replace(target)
+
+
+def _is_saved(bundle: Bundle, folder: Path) -> bool:
+    try:
+        load_bundle(folder, bundle.digest)
+    except BundleError:
+        return False
+    return True
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _stale(project: Project, generated: Generated) -> Iterator[Path]:

@@ -168,9 +168,11 @@ def _constraints(field: Mapping[str, Any], value_type: ValueType) -> Constraints
             _check_pattern(value)
         elif isinstance(value, bool) or not isinstance(value, int | float):
             raise TypeSyntaxError(f"`{key}` is a number", (key,))
-    values = field.get("values")
+    values: object = field.get("values")
     if values is not None and not isinstance(_innermost(value_type), EnumType):
-        found["values"] = tuple(str(value) for value in values)
+        if not isinstance(values, list | tuple):
+            raise TypeSyntaxError("`values` is a list", ("values",), hint="write `values: [first, second]`")
+        found["values"] = tuple(str(value) for value in values)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     return Constraints(**found)
 
 
@@ -185,5 +187,5 @@ def _innermost(value_type: ValueType) -> ValueType:
 def _check_pattern(pattern: object) -> None:
     try:
         re.compile(str(pattern))
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise TypeSyntaxError(f"`pattern` is no regular expression: {error}", ("pattern",)) from None

@@ -7,7 +7,7 @@ values, or a dict of them with string keys. Templates read them, executors take 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -27,15 +27,6 @@ class FileRef:
     size_bytes: int = 0
 
 
-def _encode_extension(value: Any) -> Any:
-    match value:
-        case timedelta():
-            microseconds = value // timedelta(microseconds=1)
-            return msgspec.msgpack.Ext(_DURATION, msgspec.msgpack.encode(microseconds))
-        case _:
-            raise TypeError(f"{type(value).__name__} is not a native value")
-
-
 def _decode_extension(code: int, data: memoryview) -> Any:
     match code:
         case 1:
@@ -46,23 +37,26 @@ def _decode_extension(code: int, data: memoryview) -> Any:
             raise ValueError(f"unknown msgpack extension {code}")
 
 
-_encoder = msgspec.msgpack.Encoder(enc_hook=_encode_extension)
+_encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(ext_hook=_decode_extension)
 
 
-def _with_files(value: NativeValue) -> NativeValue:
-    # msgspec would write a dataclass as a map, which reads back as a dict.
+def _packable(value: NativeValue) -> NativeValue:
     match value:
         case FileRef():
+            # msgspec would write a dataclass as a map, which reads back as a dict.
             return msgspec.msgpack.Ext(_FILE, msgspec.msgpack.encode(value))
         case timedelta():
-            return _encode_extension(value)
+            return msgspec.msgpack.Ext(_DURATION, msgspec.msgpack.encode(value // timedelta(microseconds=1)))
         case list() | tuple():
-            return [_with_files(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+            return [_packable(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
         case dict():
-            return {key: _with_files(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
-        case _:
+            return {key: _packable(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+        case None | bool() | int() | float() | str() | bytes() | datetime():
             return value
+        case _:
+            # msgspec would write a set, a UUID or a date, and read back something else.
+            raise TypeError(f"{type(value).__name__} is not a native value")
 
 
 def encode_value(value: NativeValue) -> bytes:
@@ -71,7 +65,7 @@ def encode_value(value: NativeValue) -> bytes:
     Raises:
         TypeError: something in it is not a native value.
     """
-    return _encoder.encode(_with_files(value))
+    return _encoder.encode(_packable(value))
 
 
 def decode_value(data: bytes) -> NativeValue:

@@ -19,9 +19,10 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from tests.contract.executors import Gate
 from tests.contract.serving import CallError, failure_of
 
-from promptflow_codegen.bundle import Bundle, BundleError, save_bundle
+from promptflow_codegen.bundle import Bundle, BundleError
 from promptflow_codegen.generate import generate
 from promptflow_codegen.project import Project
+from promptflow_codegen.write import save_bundle
 from promptflow_core.errors import FlowError
 from promptflow_core.registry import ExecutorRegistry
 from promptflow_core.settings import Settings

@@ -73,7 +73,7 @@ def copy_project(source: Path, target: Path) -> Path:
     flows = target / "flows"
     flows.mkdir(parents=True)
     stubs(target).mkdir(parents=True)
-    for path in (*(ROOT / "flows").glob("*.yaml"), *(source / "flows").glob("*.yaml")):
+    for path in {*(ROOT / "flows").glob("*.yaml"), *(source / "flows").glob("*.yaml")}:
         shutil.copy(path, flows)
     return target
 
@@ -85,7 +85,8 @@ def stubs(project: Path) -> Path:
 
 def free_ports(count: int) -> int:
     """The first of `count` neighbouring ports of loopback that nobody uses now."""
-    for base in range(20000 + os.getpid() % 20000, 60000, count):
+    # Below the range from which the kernel takes the local ports of connections.
+    for base in range(20000 + os.getpid() * count % 10000, 32000, count):
         if all(_is_free(base + offset) for offset in range(count)):
             return base
     raise RuntimeError("no free ports")
@@ -126,10 +127,21 @@ def _stop(system: System) -> None:
         system.supervisor.wait()
         raise
     deadline = time.monotonic() + 5
-    while left := [pid for pid in processes if Path(f"/proc/{pid}").exists()]:
+    while left := [*filter(_exists, processes), *_processes_of(system.project)]:
         if time.monotonic() > deadline:
             raise RuntimeError(f"orphans: {[_command(pid) for pid in left]}")
         time.sleep(0.05)
+
+
+def _exists(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def _processes_of(project: Path) -> list[int]:
+    """Processes that name the data folder: the embedded Redis and its guard, which detach from their parent."""
+    data = str(project / ".promptflow")
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [pid for pid in pids if any(data in argument for argument in _command(pid))]
 
 
 def _descendants(pid: int) -> list[int]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import pytest
@@ -21,70 +25,91 @@ def start(system: System, flow: str, inputs: dict[str, object]) -> str:
     return str(answer.json()["execution_id"])
 
 
-def status(system: System, flow: str, execution_id: str) -> dict[str, object]:
-    """The run as it stands."""
-    answer = httpx.get(f"{system.http}/api/v1/{flow}/status/{execution_id}", timeout=10)
-    answer.raise_for_status()
-    execution: dict[str, object] = answer.json()
-    return execution
+@dataclass
+class Watched:
+    """The events of a run, read by a client that resumes."""
+
+    events: list[dict[str, Any]]
+
+    def kinds(self) -> list[str]:
+        """Kinds of the events, in order."""
+        return [next(iter(set(event) - {"execution_id", "sequence", "time", "progress"})) for event in self.events]
+
+    @property
+    def execution(self) -> dict[str, Any]:
+        """The run as `done` tells it."""
+        done: dict[str, Any] = self.events[-1]["done"]
+        return done
 
 
-def wait_for(system: System, flow: str, execution_id: str, wanted: set[str], within_s: float) -> dict[str, object]:
-    """Poll until the status is one of `wanted`."""
-    deadline = time.monotonic() + within_s
-    while (execution := status(system, flow, execution_id))["status"] not in wanted:
-        assert time.monotonic() < deadline, execution
-        time.sleep(0.1)
-    return execution
+def follow(system: System, flow: str, execution_id: str) -> Iterator[dict[str, Any]]:
+    """Events of a run as they happen, each stored one once, whatever dies meanwhile."""
+    deadline = time.monotonic() + 60
+    last = 0
+    while time.monotonic() < deadline:
+        url = f"{system.http}/api/v1/{flow}/watch/{execution_id}?after_sequence={last}"
+        headers = {"accept": "application/x-ndjson"}
+        try:
+            with httpx.stream("GET", url, headers=headers, timeout=20) as response:
+                for line in response.iter_lines() if response.status_code == 200 else ():
+                    event: dict[str, Any] = json.loads(line)
+                    last = int(event.get("sequence", 0)) or last
+                    yield event
+                    if "done" in event:
+                        return
+        except httpx.HTTPError:
+            pass
+    raise AssertionError(f"no `done` in time, the last sequence is {last}")
 
 
-def wait_until_running(system: System, execution_id: str) -> None:
-    """Poll until both naps sleep in a worker."""
-    deadline = time.monotonic() + 10
-    while True:
-        steps = status(system, "naps", execution_id)["steps"]
-        assert isinstance(steps, dict)
-        if all(steps[name]["state"]["status"] == "RUNNING" for name in ("left", "right")):
-            return
-        assert time.monotonic() < deadline, steps
-        time.sleep(0.05)
+def watch_and_kill(system: System, role: str) -> tuple[Watched, list[int]]:
+    """Run naps, kill every process of a role once both steps sleep in a worker, and watch to the end."""
+    execution_id = start(system, "naps", {"seconds": 3.0, "note": role})
+    watched, sleeping, killed = Watched([]), set[str](), list[int]()
+    for event in follow(system, "naps", execution_id):
+        watched.events.append(event)
+        sleeping.add(event.get("step_progress", {}).get("step", ""))
+        if not killed and sleeping >= {"left", "right"}:
+            killed = system.pids(role)
+            assert killed, f"no process is a {role}"
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+    return watched, killed
+
+
+def check_whole(watched: Watched) -> None:
+    """Nothing is missing, nothing is there twice, the result is right."""
+    stored = [event["sequence"] for event in watched.events if event.get("sequence")]
+    assert stored == list(range(1, len(stored) + 1))
+    assert watched.kinds().count("done") == 1
+    completed = [event["step_completed"]["step"] for event in watched.events if "step_completed" in event]
+    assert sorted(completed) == ["both", "left", "right"]
+    assert watched.execution["status"] == "COMPLETED"
 
 
 def test_a_worker_killed_in_mid_step_loses_no_execution(system: System) -> None:
-    execution_id = start(system, "naps", {"seconds": 2.0, "note": "kill"})
-    wait_until_running(system, execution_id)
-    for pid in system.pids("worker"):
-        os.kill(pid, signal.SIGKILL)
-    execution = wait_for(system, "naps", execution_id, {"COMPLETED", "FAILED"}, within_s=60)
-    assert execution["status"] == "COMPLETED", execution
-    assert execution["result"]["both"]["notes"] == ["left kill", "right kill"]  # type: ignore[index]
+    watched, killed = watch_and_kill(system, "worker")
+    check_whole(watched)
+    result = watched.execution["result"]
+    assert result["both"]["notes"] == ["left worker", "right worker"]
+    assert not {int(result[step]["pid"]) for step in ("left", "right")} & set(killed)
 
 
 def test_a_server_killed_in_mid_run_loses_no_execution(system: System) -> None:
-    execution_id = start(system, "naps", {"seconds": 2.0, "note": "server"})
-    wait_until_running(system, execution_id)
-    for pid in system.pids("server"):
-        os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            execution = status(system, "naps", execution_id)
-        except httpx.HTTPError:
-            execution = {"status": "unreachable"}
-        if execution["status"] in {"COMPLETED", "FAILED"}:
-            break
-        assert time.monotonic() < deadline, execution
-        time.sleep(0.1)
-    assert execution["status"] == "COMPLETED", execution
+    watched, _ = watch_and_kill(system, "server")
+    check_whole(watched)
+    assert watched.execution["result"]["both"]["notes"] == ["left server", "right server"]
 
 
 def test_a_cancel_ends_a_run_whose_step_sleeps_in_a_worker(system: System) -> None:
-    execution_id = start(system, "naps", {"seconds": 30.0, "note": "cancel"})
-    wait_until_running(system, execution_id)
-    answer = httpx.post(f"{system.http}/api/v1/naps/cancel/{execution_id}", json={}, timeout=10)
-    assert answer.status_code == 200, answer.text
-    execution = wait_for(system, "naps", execution_id, {"CANCELLED", "COMPLETED", "FAILED"}, within_s=10)
-    assert execution["status"] == "CANCELLED"
+    execution_id = start(system, "naps", {"seconds": 8.0, "note": "cancel"})
+    begun = time.monotonic()
+    for event in follow(system, "naps", execution_id):
+        if "step_progress" in event:
+            answer = httpx.post(f"{system.http}/api/v1/naps/cancel/{execution_id}", json={}, timeout=10)
+            assert answer.status_code == 200, answer.text
+    assert event["done"]["status"] == "CANCELLED"
+    assert time.monotonic() - begun < 6
 
 
 def test_requests_at_once_all_end(system: System) -> None:

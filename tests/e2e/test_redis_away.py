@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tests.e2e.system import ROOT, free_ports
+from tests.e2e.system import ROOT, copy_project, free_ports
 
 from promptflow_api.client import PromptFlow
 from promptflow_client import PromptFlowError, RetryPolicy
@@ -38,11 +39,13 @@ def redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
 @pytest.fixture
 def server(redis: EmbeddedRedis, tmp_path: Path) -> Iterator[str]:
     """The address of a server process on the shipped flows."""
+    project = copy_project(ROOT, tmp_path / "project")
+    promptflow = [sys.executable, "-m", "promptflow_server.cli"]
+    subprocess.run([*promptflow, "generate", "--project", str(project)], check=True)
     address = f"127.0.0.1:{free_ports(1)}"
-    url = redis.start()
+    environment = {**os.environ, "PROMPTFLOW_REDIS_URL": redis.start(), "PROMPTFLOW_DATA_DIR": str(tmp_path)}
     redis.close()
-    environment = {**os.environ, "PROMPTFLOW_REDIS_URL": url, "PROMPTFLOW_DATA_DIR": str(tmp_path)}
-    command = [sys.executable, "-m", "promptflow_server.cli", "server", "--project", str(ROOT), "--address", address]
+    command = [*promptflow, "server", "--project", str(project), "--address", address]
     process = subprocess.Popen(command, env=environment)
     try:
         yield address
@@ -51,16 +54,17 @@ def server(redis: EmbeddedRedis, tmp_path: Path) -> Iterator[str]:
         assert process.wait(20) == 0
 
 
-def health(address: str) -> int:
-    """What grpc.health.v1 says of the whole server."""
-    with grpc.insecure_channel(address) as channel:
+async def wait_for_health(address: str, wanted: int) -> None:
+    """Watch grpc.health.v1 until it says `wanted` of the whole server."""
+    async with asyncio.timeout(20), grpc.aio.insecure_channel(address) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
-        answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=20, wait_for_ready=True)
-        return int(answer.status)
+        async for answer in stub.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True):
+            if answer.status == wanted:
+                return
 
 
 async def test_a_server_without_redis_answers_unavailable_and_recovers(server: str, redis: EmbeddedRedis) -> None:
-    assert health(server) == NOT_SERVING
+    await wait_for_health(server, NOT_SERVING)
     async with PromptFlow(server, retry=RetryPolicy(patience_s=0)) as promptflow:
         start = time.monotonic()
         with pytest.raises(PromptFlowError) as caught:
@@ -68,9 +72,7 @@ async def test_a_server_without_redis_answers_unavailable_and_recovers(server: s
         assert (caught.value.code.name, caught.value.reason) == ("UNAVAILABLE", "STORE_UNAVAILABLE")
         assert time.monotonic() - start < 15
         redis.start()
-        deadline = time.monotonic() + 20
-        while health(server) != SERVING:
-            assert time.monotonic() < deadline
+        await wait_for_health(server, SERVING)
         result = await promptflow.conditional_processing.run(text="hello", timeout=20)
         assert result.path_b is not None
         assert result.path_b.value == "filed: hello"

@@ -44,11 +44,9 @@ async def follow(open_at: Open, cursor: Cursor, attempts: Attempts) -> AsyncGene
         PromptFlowError: the server's answer, or the last cut when patience or deadline is over.
     """
     while True:
-        has_begun = False
         try:
             async with aclosing(open_at(cursor, attempts.remaining_s)) as messages:
                 async for message in messages:
-                    has_begun = True
                     is_last = message.WhichOneof("event") == "done"
                     if not is_last and 0 < message.sequence <= cursor.sequence:
                         continue
@@ -63,13 +61,16 @@ async def follow(open_at: Open, cursor: Cursor, attempts: Attempts) -> AsyncGene
             error = failure
         if cursor.execution_id:
             error.metadata.setdefault("execution_id", cursor.execution_id)
-        if not is_cut(error, has_begun=has_begun):
+        if not is_cut(error, is_known=bool(cursor.execution_id)):
             raise error
         await attempts.wait(error)
 
 
-def is_cut(error: PromptFlowError, *, has_begun: bool) -> bool:
-    """Whether a stream that ended so may be taken up again, and not the server's word that it is over."""
+def is_cut(error: PromptFlowError, *, is_known: bool) -> bool:
+    """Whether a stream that ended so may be taken up again, and not the server's word that it is over.
+
+    `is_known`: the run has its id, so that the next stream only reads.
+    """
     if isinstance(error, UnavailableError):
         return True
-    return has_begun and not error.reason and error.code in _BROKEN
+    return is_known and not error.reason and error.code in _BROKEN

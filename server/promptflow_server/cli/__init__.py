@@ -14,7 +14,7 @@ stack_view  what the parts of a running PromptFlow do, as it happens
 run         run a flow through the gateway
 sse         server-sent events of an HTTP answer
 logs        what a server or a worker writes
-run_state   where a run is, by its events (pure)
+shown_run   where a run is, by its events (pure)
 run_view    the same, on a terminal or as plain lines
 tour        the main job of `up --demo`: a letter read and judged, and its result checked
 invitation  commands to copy

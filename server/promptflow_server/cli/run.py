@@ -15,8 +15,8 @@ import typer
 from rich.console import Console
 
 from promptflow_server.cli.failures import CommandError
-from promptflow_server.cli.run_state import RunState, nested
 from promptflow_server.cli.run_view import run_view
+from promptflow_server.cli.shown_run import ShownRun, nested
 from promptflow_server.cli.sse import server_events
 
 COMPLETED = "COMPLETED"
@@ -43,13 +43,13 @@ def api_path(flow: str, version: int) -> str:
 
 async def follow_run(
     url: str, path: str, parts: Sequence[Part], console: Console, steps: Iterable[str] = ()
-) -> RunState:
+) -> ShownRun:
     """Start a run and show it until it is over.
 
     Raises:
         CommandError: it was refused, nobody answers, or the stream broke off.
     """
-    state = RunState.of_steps(steps)
+    state = ShownRun.of_steps(steps)
     # A proxy of the environment is for the world outside.
     async with httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, trust_env=False) as client:
         with run_view(console) as view:
@@ -66,7 +66,7 @@ async def follow_run(
     return state
 
 
-def result_of(state: RunState) -> Mapping[str, Any]:
+def result_of(state: ShownRun) -> Mapping[str, Any]:
     """The result of a run that is over.
 
     Raises:

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from promptflow_server.cli.run_state import RunState, StepPhase, StepProgress
+from promptflow_server.cli.shown_run import ShownRun, StepPhase, StepProgress
 
 _STYLES = {
     StepPhase.WAITING: "dim",
@@ -29,7 +29,7 @@ _BAR_WIDTH = 24
 class RunView(Protocol):
     """Shows each state of a run."""
 
-    def show(self, state: RunState) -> None:
+    def show(self, state: ShownRun) -> None:
         """The run is now in `state`."""
         ...
 
@@ -46,7 +46,7 @@ def run_view(console: Console) -> Generator[RunView]:
         yield table
 
 
-def run_table(state: RunState, now: float) -> Table:
+def run_table(state: ShownRun, now: float) -> Table:
     """The steps of a run, a row each, and the run as a whole below."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("step")
@@ -70,9 +70,9 @@ def run_table(state: RunState, now: float) -> Table:
 
 class _LiveTable:
     def __init__(self) -> None:
-        self._state = RunState()
+        self._state = ShownRun()
 
-    def show(self, state: RunState) -> None:
+    def show(self, state: ShownRun) -> None:
         self._state = state
 
     def draw(self) -> Table:
@@ -84,7 +84,7 @@ class _Lines:
         self._console = console
         self._shown: dict[str, StepPhase] = {}
 
-    def show(self, state: RunState) -> None:
+    def show(self, state: ShownRun) -> None:
         for step in state.steps.values():
             if step.phase is not self._shown.get(step.name, StepPhase.WAITING):
                 self._shown[step.name] = step.phase

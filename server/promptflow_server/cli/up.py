@@ -29,7 +29,7 @@ from promptflow_server.cli.stack_view import StackView
 from promptflow_server.cli.tour import FLOW, LETTER, VERSION, give_tour, require_letter
 from promptflow_server.cli.weights import pull_weights
 from promptflow_server.embedded_redis import EmbeddedRedis
-from promptflow_server.gateway.http_face import http_face
+from promptflow_server.gateway.twins import with_twins
 from promptflow_server.supervisor.part import Part, PartChange, PartEvent
 from promptflow_server.supervisor.ports import Ports, require_free
 from promptflow_server.supervisor.signals import run_until_signalled
@@ -133,9 +133,11 @@ class _Life:
         )
         stages = [stack.processes()]
         if self.options.with_gateway:
-            face = http_face(self.bundle.descriptors)
+            contract = with_twins(self.bundle.descriptors)
             plan = self.bundle.plans[0]
-            stages.append([await asyncio.to_thread(stack.gateway, face, f"{api_path(plan.name, plan.version)}/info")])
+            stages.append(
+                [await asyncio.to_thread(stack.gateway, contract, f"{api_path(plan.name, plan.version)}/info")]
+            )
         return stages
 
     async def _work(self) -> None:

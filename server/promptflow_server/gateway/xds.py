@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from promptflow_server.gateway.envoy import validate
-from promptflow_server.gateway.http_face import HttpFace
+from promptflow_server.gateway.twins import EdgeContract
 
 FILTER = "transcoder"
 CONFIG_FILE = "transcoder.json"
@@ -25,8 +25,8 @@ _TYPES = "type.googleapis.com/envoy."
 _HTTP_FILTERS = f"{_TYPES}extensions.filters.http"
 
 
-def write_transcoder(face: HttpFace, folder: Path) -> Path:
-    """Let Envoy serve `face` from `folder`, and answer the descriptor file it reads. Blocking, about 0.1 s.
+def write_transcoder(contract: EdgeContract, folder: Path) -> Path:
+    """Let Envoy serve `contract` from `folder`, and answer the descriptor file it reads. Blocking, about 0.1 s.
 
     Idempotent; a reader of the folder sees the old configuration or the new one, whole.
 
@@ -35,12 +35,12 @@ def write_transcoder(face: HttpFace, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()
-    digest = hashlib.sha256(face.descriptors).hexdigest()[:16]
+    digest = hashlib.sha256(contract.descriptors).hexdigest()[:16]
     descriptors = folder / f"flows-{digest}.pb"
     is_new = not descriptors.exists()
     if is_new:
-        _replace(descriptors, face.descriptors)
-    transcoder = transcoder_config(face, descriptors)
+        _replace(descriptors, contract.descriptors)
+    transcoder = transcoder_config(contract, descriptors)
     try:
         _validate_candidate(transcoder, folder / f"candidate-{digest}.{os.getpid()}.json")
     except BaseException:
@@ -59,12 +59,12 @@ def write_transcoder(face: HttpFace, folder: Path) -> Path:
     return descriptors
 
 
-def transcoder_config(face: HttpFace, descriptors: Path) -> Mapping[str, Any]:
-    """The configuration of Envoy's transcoder for a face whose descriptors lie in the file `descriptors`."""
+def transcoder_config(contract: EdgeContract, descriptors: Path) -> Mapping[str, Any]:
+    """The configuration of Envoy's transcoder for a contract whose descriptors lie in the file `descriptors`."""
     return {
         "@type": f"{_HTTP_FILTERS}.grpc_json_transcoder.v3.GrpcJsonTranscoder",
         "proto_descriptor": str(descriptors),
-        "services": list(face.services),
+        "services": list(contract.services),
         "convert_grpc_status": True,
         # Routing, and with it time-outs and buffers, stays with the path that the caller wrote.
         "match_incoming_request_route": True,

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Protocol
 from uuid import UUID, uuid4, uuid5
 
 import structlog
@@ -17,6 +16,7 @@ from promptflow_server.engine.interface import Engine, StartOptions
 from promptflow_server.services.codec import Upload
 from promptflow_server.services.contracts import FlowContract
 from promptflow_server.services.submission import Order, Submission, check, files_in, is_under
+from promptflow_workers.dispatch.blobs import BlobStore
 
 CHUNK_BYTES = 1 << 20
 _REQUEST_IDS = UUID("6587e585-bf98-5674-b3af-0888d34d034e")
@@ -24,33 +24,11 @@ _REQUEST_IDS = UUID("6587e585-bf98-5674-b3af-0888d34d034e")
 _log = structlog.get_logger(__name__)
 
 
-class Blobs(Protocol):
-    """The file store, as far as requests fill it."""
-
-    async def write(
-        self, execution_id: str, chunks: AsyncIterator[bytes], *, name: str, content_type: str, max_bytes: int
-    ) -> FileRef:
-        """Store a file under an execution.
-
-        Raises:
-            FlowError: FILE_TOO_LARGE; nothing is left behind.
-        """
-        ...
-
-    def path(self, ref: FileRef) -> Path:
-        """Where the bytes lie on this machine."""
-        ...
-
-    async def delete(self, execution_id: str) -> None:
-        """Forget all files of an execution."""
-        ...
-
-
 class Admission:
     """Starts runs for the services of all flows. `new_id` makes the ids of runs without a request id."""
 
     def __init__(
-        self, engine: Engine, blobs: Blobs, *, max_file_bytes: int, new_id: Callable[[], UUID] = uuid4
+        self, engine: Engine, blobs: BlobStore, *, max_file_bytes: int, new_id: Callable[[], UUID] = uuid4
     ) -> None:
         self.blobs = blobs
         self.max_file_bytes = max_file_bytes

@@ -12,7 +12,7 @@ import httpx
 
 from promptflow_server.gateway.config import Address, Instance, derive_config, source_config
 from promptflow_server.gateway.envoy import envoy_binary, validate
-from promptflow_server.gateway.http_face import HttpFace
+from promptflow_server.gateway.twins import EdgeContract
 from promptflow_server.gateway.xds import write_transcoder
 from promptflow_server.supervisor.part import Part
 from promptflow_server.supervisor.ports import LOOPBACK, Ports
@@ -48,14 +48,14 @@ class Stack:
         names = [f"worker-{number}" for number in range(1, self.workers + 1)] if self.workers > 1 else ["worker"]
         return [*(self._worker(name) for name in names), self._server()]
 
-    def gateway(self, face: HttpFace, probe_path: str) -> Part:
+    def gateway(self, contract: EdgeContract, probe_path: str) -> Part:
         """Envoy, told by files what to serve; ready when a GET of `probe_path` succeeds through it. Blocking.
 
         Raises:
-            GatewayError: Envoy would not run the project's `envoy.yaml`, or not serve `face`.
+            GatewayError: Envoy would not run the project's `envoy.yaml`, or not serve `contract`.
         """
         folder = self.data / "envoy"
-        write_transcoder(face, folder)
+        write_transcoder(contract, folder)
         config = folder / "envoy.json"
         config.write_bytes(derive_config(source_config(self.project), self._instance(folder)))
         validate(config)

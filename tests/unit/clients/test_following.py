@@ -52,6 +52,30 @@ async def test_a_cut_stream_goes_on_after_the_last_sequence(
     assert [(request.execution_id, request.after_sequence) for request in server.asked("Watch")] == [(RUN, at)]
 
 
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS.keys())
+async def test_a_watch_that_is_cut_before_its_first_event_is_opened_again(
+    sample: Sample, story: Story, served: Serve, cut: list[Fail]
+) -> None:
+    events = story.run()
+    scripts = {"ExecuteStream": [events[:2]], "Watch": [cut, cut, events[2:]]}
+    async with served(scripts) as server, client_of(sample, server.target) as pf:
+        seen = [event async for event in pf.sample.stream(text="hi", count=1)]
+    assert sequences(seen) == [1, 2, 3, 4, 5]
+    assert [request.after_sequence for request in server.asked("Watch")] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS.keys())
+async def test_watches_that_are_always_cut_end_with_patience(
+    sample: Sample, story: Story, served: Serve, cut: list[Fail]
+) -> None:
+    scripts = {"ExecuteStream": [story.run()[:2]], "Watch": [cut for _ in range(200)]}
+    async with served(scripts) as server, client_of(sample, server.target) as pf:
+        with pytest.raises(PromptFlowError) as caught:
+            await pf.sample.run(text="hi", count=1)
+    assert caught.value.execution_id == RUN
+    assert 2 < len(server.asked("Watch")) < 100
+
+
 async def test_events_that_come_again_are_dropped(sample: Sample, story: Story, served: Serve) -> None:
     events = story.run()
     scripts = {"ExecuteStream": [events[:3]], "Watch": [events[1:4], events]}
@@ -137,7 +161,7 @@ async def test_what_the_server_says_is_not_asked_again(
 async def test_the_deadline_ends_the_wait_and_names_the_run(sample: Sample, story: Story, served: Serve) -> None:
     scripts = {"ExecuteStream": [[*story.run()[:2], Silence()]]}
     async with served(scripts) as server, client_of(sample, server.target) as pf:
-        with pytest.raises(DeadlineExceededError, match="time given is over$") as caught:
+        with pytest.raises(DeadlineExceededError, match=r"time given is over$") as caught:
             await pf.sample.run(text="hi", count=1, timeout=0.2)
     assert caught.value.execution_id == RUN
     (request,) = server.asked("ExecuteStream")

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from tests.unit.codegen.root import ROOT
 
-from promptflow_codegen.bundle import load_bundle, save_bundle
+from promptflow_codegen.bundle import load_bundle
 from promptflow_codegen.generate import generate
 from promptflow_codegen.project import Project
-from promptflow_codegen.write import drift, write
+from promptflow_codegen.write import drift, save_bundle, write
 from promptflow_core.executor import Catalog
 
 FLOW = """name: {name}

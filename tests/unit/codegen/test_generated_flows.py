@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.unit.codegen.pipeline import check, number
 from tests.unit.codegen.root import ROOT
 
-from promptflow_codegen.bundle import Bundle, load_bundle, save_bundle
+from promptflow_codegen.bundle import Bundle, load_bundle
 from promptflow_codegen.compile import compile_descriptors
 from promptflow_codegen.diagnostics import Report
 from promptflow_codegen.emit.proto import emit_proto
@@ -25,6 +25,7 @@ from promptflow_codegen.lower import lower_flow
 from promptflow_codegen.model import Message
 from promptflow_codegen.naming import folded
 from promptflow_codegen.project import Project
+from promptflow_codegen.write import save_bundle
 from promptflow_core.executor import Catalog
 
 WORDS = (

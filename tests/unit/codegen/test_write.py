@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from promptflow_codegen.bundle import load_bundle
 from promptflow_codegen.generate import Generated, generate
 from promptflow_codegen.project import Project
-from promptflow_codegen.write import WriteError, drift, write
+from promptflow_codegen.write import WriteError, drift, save_bundle, write
 from promptflow_core.executor import Catalog
 
 FLOW = """name: {name}
@@ -118,3 +119,23 @@ def test_flows_with_mistakes_change_nothing(project: Project, catalog: Catalog) 
         write(project, generated)
     with pytest.raises(ValueError, match="errors"):
         write(project, Generated(()))
+
+
+def test_a_damaged_bundle_is_replaced(project: Project, catalog: Catalog) -> None:
+    generated = generate(project, catalog)
+    assert generated.bundle is not None
+    write(project, generated)
+    plans = project.bundles_dir / generated.bundle.digest / "plans.json"
+    plans.write_bytes(plans.read_bytes()[:100])
+    write(project, generated)
+    assert load_bundle(project.bundles_dir).digest == generated.bundle.digest
+    assert sorted(path.name for path in project.bundles_dir.iterdir()) == sorted(["current", generated.bundle.digest])
+
+
+def test_two_that_save_one_bundle_at_once_both_succeed(project: Project, catalog: Catalog) -> None:
+    bundle = generate(project, catalog).bundle
+    assert bundle is not None
+    with ThreadPoolExecutor(8) as pool:
+        folders = list(pool.map(lambda _: save_bundle(bundle, project.bundles_dir), range(8)))
+    assert set(folders) == {project.bundles_dir / bundle.digest}
+    assert load_bundle(project.bundles_dir).digest == bundle.digest

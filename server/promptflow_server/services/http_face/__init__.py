@@ -1,4 +1,4 @@
-"""The twins of methods whose HTTP body carries a flow's inputs or whose HTTP answer streams (see gateway/http_face).
+"""The twins of methods whose HTTP body carries a flow's inputs or whose HTTP answer streams (see gateway/twins).
 
 Envoy hands them bodies as they came and sends what they write as it is. Nothing here knows a flow but by its contract.
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.json_format import MessageToJson
 
 from promptflow_server.services.contracts import Message
 
 RETRY_MS = 1_000
+_QUALITY = re.compile(r"[0-9]+(\.[0-9]*)?")
 
 
 class Framing:
@@ -102,7 +105,7 @@ _BY_MEDIA_TYPE: dict[str, type[Framing]] = {
 
 
 def framing_for(accept: str, pool: DescriptorPool) -> Framing:
-    """The framing that `accept` prefers; a JSON array where it names none."""
+    """The framing that `accept` prefers; a JSON array where it names none, or nothing that can be read."""
     ranked = sorted(_ranges_of(accept), key=lambda entry: -entry[1])
     found = (
         _BY_MEDIA_TYPE[media_type] for media_type, quality in ranked if quality > 0 and media_type in _BY_MEDIA_TYPE
@@ -115,5 +118,5 @@ def _ranges_of(accept: str) -> list[tuple[str, float]]:
     for entry in accept.split(","):
         media_type, *parameters = (part.strip().lower() for part in entry.split(";"))
         quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
-        ranges.append((media_type, float(quality) if quality.replace(".", "", 1).isdigit() else 0.0))
+        ranges.append((media_type, float(quality) if _QUALITY.fullmatch(quality) else 0.0))
     return ranges

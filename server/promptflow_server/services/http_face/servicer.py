@@ -16,7 +16,7 @@ from promptflow_server.services.errors import bad_request
 from promptflow_server.services.executions import Accepted, FlowExecutions
 from promptflow_server.services.flow_servicer import EXECUTION_ID_HEADER, Context, conclude, serialize
 from promptflow_server.services.http_face.bodies import BodyReader
-from promptflow_server.services.http_face.framing import framing_for
+from promptflow_server.services.http_face.framing import Framing, framing_for
 from promptflow_server.services.requests import read_request
 
 _HttpBody: Any = httpbody_pb2.HttpBody
@@ -46,19 +46,24 @@ class HttpServicer:
 
     async def execute_stream(self, bodies: AsyncIterator[Message], context: Context) -> None:
         """As ExecuteStream, for a body as it came; a repeated request goes on after its Last-Event-ID."""
+        framing = self._framing(context)
         accepted = await self._accept(bodies, context, is_streamed=True)
         seen = _last_event_id(context) if accepted.order.request_id else 0
         _check_resumable(accepted.run, seen)
         events = self._executions.events(accepted.run, seen, accepted.order.read_mask)
-        await self._write(accepted.run, events, context)
+        await _write(accepted.run, events, framing, context)
 
     async def watch(self, data: bytes, context: Context) -> None:
         """As Watch; what EventSource has seen already is not told again."""
+        framing = self._framing(context)
         request = read_request(self._contract.watch_request, data, self._contract)
         seen = _last_event_id(context)
         run = await self._executions.find(request.execution_id)
         _check_resumable(run, seen)
-        await self._write(run, self._executions.events(run, max(request.after_sequence, seen)), context)
+        await _write(run, self._executions.events(run, max(request.after_sequence, seen)), framing, context)
+
+    def _framing(self, context: Context) -> Framing:
+        return framing_for(_header(context, "accept"), self._contract.pool)
 
     async def _accept(self, bodies: AsyncIterator[Message], context: Context, *, is_streamed: bool) -> Accepted:
         first = await anext(bodies, None)
@@ -66,15 +71,17 @@ class HttpServicer:
         submission = await self._bodies.read(content_type, _data_of(first, bodies))
         return await self._executions.accept(submission, remaining_s=context.time_remaining(), is_streamed=is_streamed)
 
-    async def _write(self, run: ExecutionRecord, events: AsyncGenerator[Message, None], context: Context) -> None:
-        framing = framing_for(_header(context, "accept"), self._contract.pool)
-        headers = ((EXECUTION_ID_HEADER, run.execution_id), ("cache-control", "no-store"))
-        await context.send_initial_metadata(headers)
-        await context.write(_HttpBody(content_type=framing.content_type, data=framing.begin()))
-        async with aclosing(events):
-            async for event in events:
-                await context.write(_HttpBody(data=framing.frame(event)))
-        await context.write(_HttpBody(data=framing.end()))
+
+async def _write(
+    run: ExecutionRecord, events: AsyncGenerator[Message, None], framing: Framing, context: Context
+) -> None:
+    headers = ((EXECUTION_ID_HEADER, run.execution_id), ("cache-control", "no-store"))
+    await context.send_initial_metadata(headers)
+    await context.write(_HttpBody(content_type=framing.content_type, data=framing.begin()))
+    async with aclosing(events):
+        async for event in events:
+            await context.write(_HttpBody(data=framing.frame(event)))
+    await context.write(_HttpBody(data=framing.end()))
 
 
 async def _data_of(first: Message | None, rest: AsyncIterator[Message]) -> AsyncIterator[bytes]:

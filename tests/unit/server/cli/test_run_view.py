@@ -6,12 +6,12 @@ from typing import Any
 
 from rich.console import Console
 
-from promptflow_server.cli.run_state import RunState
 from promptflow_server.cli.run_view import run_table, run_view
+from promptflow_server.cli.shown_run import ShownRun
 
 
-def states() -> list[RunState]:
-    state, found = RunState.of_steps(["ocr", "sentiment"]), list[RunState]()
+def states() -> list[ShownRun]:
+    state, found = ShownRun.of_steps(["ocr", "sentiment"]), list[ShownRun]()
     events: list[dict[str, Any]] = [
         {"step_started": {"step": "ocr"}},
         {"step_completed": {"step": "ocr"}, "progress": {"percentage": 50}},

@@ -22,7 +22,7 @@ from grpc_tools import protoc
 
 from promptflow_server.gateway.config import Address, Instance, derive_config
 from promptflow_server.gateway.envoy import envoy_binary
-from promptflow_server.gateway.http_face import http_face
+from promptflow_server.gateway.twins import with_twins
 from promptflow_server.gateway.xds import write_transcoder
 
 HERE = Path(__file__).parent
@@ -162,7 +162,7 @@ async def running_gateway(folder: Path) -> AsyncIterator[RunningGateway]:
     """The shipped envoy.yaml on free ports, before an echo server."""
     descriptors = compile_echo()
     gateway, admin, metrics, server_port = free_ports(4)
-    write_transcoder(http_face(descriptors), folder)
+    write_transcoder(with_twins(descriptors), folder)
     instance = Instance(
         gateway=Address("127.0.0.1", gateway),
         admin=Address("127.0.0.1", admin),

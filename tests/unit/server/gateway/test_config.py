@@ -9,7 +9,7 @@ import yaml
 
 from promptflow_server.gateway.config import Address, Instance, derive_config, source_config
 from promptflow_server.gateway.envoy import GatewayError, validate
-from promptflow_server.gateway.http_face import http_face
+from promptflow_server.gateway.twins import with_twins
 from promptflow_server.gateway.xds import write_transcoder
 
 ROOT = Path(__file__).parents[4]
@@ -32,7 +32,7 @@ def test_the_shipped_configuration_validates_alone(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_derived_configuration_validates(echo_descriptors: bytes, tmp_path: Path) -> None:
-    write_transcoder(http_face(echo_descriptors), tmp_path)
+    write_transcoder(with_twins(echo_descriptors), tmp_path)
     derived = tmp_path / "envoy.json"
     derived.write_bytes(derive_config(SHIPPED, an_instance(tmp_path)))
     validate(derived)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from tests.unit.server.gateway.echo_server import SERVICE, RunningGateway, compile_echo, until_it_serves
 
-from promptflow_server.gateway.http_face import http_face
+from promptflow_server.gateway.twins import with_twins
 from promptflow_server.gateway.xds import write_transcoder
 
 EXECUTE, STREAM, STATUS = "/api/v1/echo/execute", "/api/v1/echo/execute/stream", "/api/v1/echo/status/x1"
@@ -159,9 +159,17 @@ async def test_preflight_allows_local_pages_alone(gateway: RunningGateway, origi
     assert answer.headers.get("access-control-allow-origin") == (origin if is_allowed else None)
     if is_allowed:
         assert answer.status_code == 200
-        assert {"content-type", "x-grpc-web", "last-event-id"} <= set(
+        assert {"content-type", "x-grpc-web", "last-event-id", "idempotency-key"} <= set(
             answer.headers["access-control-allow-headers"].split(",")
         )
+
+
+async def test_a_page_may_read_which_run_it_started_and_how_a_call_ended(gateway: RunningGateway) -> None:
+    headers = {**JSON, "origin": "http://localhost:3000"}
+    exposed = (await gateway.client.post(EXECUTE, content=b"{}", headers=headers)).headers
+    assert {"x-execution-id", "x-request-id", "grpc-status", "grpc-message", "grpc-status-details-bin"} <= set(
+        exposed["access-control-expose-headers"].split(",")
+    )
 
 
 async def test_every_answer_carries_the_security_headers(gateway: RunningGateway) -> None:
@@ -186,7 +194,7 @@ async def test_a_new_contract_is_served_without_a_restart_and_cuts_no_stream(
     async with gateway.client.stream("POST", STREAM, content=b"{}", headers={**JSON, "accept": "x"}) as answer:
         chunks = answer.aiter_raw()
         await anext(chunks)
-        await asyncio.to_thread(write_transcoder, http_face(renamed), tmp_path)
+        await asyncio.to_thread(write_transcoder, with_twins(renamed), tmp_path)
         await until_it_serves(gateway.client, "/api/v1/echo/stotus/x1")
         gateway.echo.go_on.set()
         assert b"".join([chunk async for chunk in chunks]) == b"last\n\n"

@@ -9,7 +9,7 @@ import httpx
 from tests.unit.server.gateway.echo_server import Echo, compile_echo, free_ports, start_server
 from tests.unit.server.supervisor.stubs import told
 
-from promptflow_server.gateway.http_face import http_face
+from promptflow_server.gateway.twins import with_twins
 from promptflow_server.supervisor.part import PartChange, PartEvent
 from promptflow_server.supervisor.ports import Ports
 from promptflow_server.supervisor.stack import Stack
@@ -33,7 +33,7 @@ async def test_the_gateway_is_ready_when_it_answers_and_drains_before_it_ends(tm
     descriptors, echo, events = compile_echo(), Echo(), list[PartEvent]()
     stack = stack_in(tmp_path)
     server = await start_server(descriptors, echo, stack.ports.grpc)
-    part = stack.gateway(http_face(descriptors), "/api/v1/echo/status/x")
+    part = stack.gateway(with_twins(descriptors), "/api/v1/echo/status/x")
     is_ready, is_open, received = asyncio.Event(), asyncio.Event(), list[bytes]()
 
     async def follow() -> None:
@@ -68,7 +68,7 @@ async def test_the_gateway_is_ready_when_it_answers_and_drains_before_it_ends(tm
 
 def test_secrets_are_on_no_command_line_and_not_in_the_gateway_at_all(tmp_path: Path) -> None:
     stack = stack_in(tmp_path)
-    gateway = stack.gateway(http_face(compile_echo()), "/")
+    gateway = stack.gateway(with_twins(compile_echo()), "/")
     parts = [*stack.processes(), gateway]
     assert not [part.name for part in parts if "hunter2" in " ".join(part.command)]
     assert "PROMPTFLOW_REDIS_URL" not in gateway.environment

@@ -25,7 +25,11 @@ SSE, NDJSON, ARRAY = "text/event-stream", "application/x-ndjson", "application/j
         ("application/json;q=0.9, text/event-stream;q=0.8", ARRAY),
         ("text/event-stream;q=0, application/json", ARRAY),
         ("text/event-stream;q=0", ARRAY),
-        ("text/event-stream;q=x", ARRAY),
+        ("text/event-stream;q=1., application/json", SSE),
+        *(
+            (f"text/event-stream;q={quality}", ARRAY)
+            for quality in ("x", "", ".", "²", "٣", "-1", "nan", "inf", "1e9", "1_0")
+        ),
         (";;,,", ARRAY),
     ],
 )

@@ -31,15 +31,15 @@ _NEEDED: tuple[FileDescriptor, ...] = (httpbody_pb2.DESCRIPTOR, status_pb2.DESCR
 
 
 @dataclass(frozen=True, slots=True)
-class HttpFace:
+class EdgeContract:
     """What Envoy's transcoder is given: a serialized FileDescriptorSet, and the services in it that have HTTP paths."""
 
     descriptors: bytes
     services: tuple[str, ...]
 
 
-def http_face(descriptors: bytes) -> HttpFace:
-    """The HTTP face of a serialized FileDescriptorSet; equal sets give equal bytes.
+def with_twins(descriptors: bytes) -> EdgeContract:
+    """A serialized FileDescriptorSet with its twins, as Envoy is to serve it; equal sets give equal bytes.
 
     Files come in dependency order, since Envoy builds its pool in file order and keeps its old set where that fails.
     """
@@ -56,7 +56,7 @@ def http_face(descriptors: bytes) -> HttpFace:
             if _add_twins(service) and _HTTP_BODY_FILE not in file.dependency:
                 file.dependency.append(_HTTP_BODY_FILE)
     ordered = FileDescriptorSet(file=_in_dependency_order(files))
-    return HttpFace(ordered.SerializeToString(deterministic=True), tuple(sorted(services)))
+    return EdgeContract(ordered.SerializeToString(deterministic=True), tuple(sorted(services)))
 
 
 def needs_twin(method: MethodDescriptorProto) -> bool:

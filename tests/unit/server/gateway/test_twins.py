@@ -4,7 +4,7 @@ from google.api import annotations_pb2  # type: ignore[import-untyped]
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet, MethodDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 
-from promptflow_server.gateway.http_face import http_face
+from promptflow_server.gateway.twins import with_twins
 
 ECHO = "promptflow_api.flows.echo.v1"
 BODY = ".google.api.HttpBody"
@@ -23,7 +23,7 @@ def path_of(method: MethodDescriptorProto) -> str:
 
 
 def test_twins_take_over_the_paths_of_methods_with_inputs_and_of_streams(echo_descriptors: bytes) -> None:
-    methods = echo_methods(http_face(echo_descriptors).descriptors)
+    methods = echo_methods(with_twins(echo_descriptors).descriptors)
     paths = {name: path_of(method) for name, method in methods.items()}
     assert paths == {
         "Execute": "",
@@ -37,7 +37,7 @@ def test_twins_take_over_the_paths_of_methods_with_inputs_and_of_streams(echo_de
 
 
 def test_a_twin_streams_the_body_in_and_the_events_out(echo_descriptors: bytes) -> None:
-    methods = echo_methods(http_face(echo_descriptors).descriptors)
+    methods = echo_methods(with_twins(echo_descriptors).descriptors)
     shapes = {
         name: (method.client_streaming, method.input_type, method.server_streaming, method.output_type)
         for name, method in methods.items()
@@ -51,27 +51,27 @@ def test_a_twin_streams_the_body_in_and_the_events_out(echo_descriptors: bytes) 
 
 
 def test_only_services_with_http_paths_are_named(echo_descriptors: bytes) -> None:
-    assert http_face(echo_descriptors).services == (f"{ECHO}.EchoService",)
+    assert with_twins(echo_descriptors).services == (f"{ECHO}.EchoService",)
 
 
 def test_files_are_in_dependency_order_whatever_the_order_given(echo_descriptors: bytes) -> None:
     files = list(FileDescriptorSet.FromString(echo_descriptors).file)
     backwards = FileDescriptorSet(file=reversed(files)).SerializeToString()
     seen: set[str] = set()
-    for file in FileDescriptorSet.FromString(http_face(backwards).descriptors).file:
+    for file in FileDescriptorSet.FromString(with_twins(backwards).descriptors).file:
         assert set(file.dependency) <= seen, file.name
         seen.add(file.name)
 
 
 def test_the_types_of_error_bodies_and_of_raw_bodies_are_there(echo_descriptors: bytes) -> None:
-    names = {file.name for file in FileDescriptorSet.FromString(http_face(echo_descriptors).descriptors).file}
+    names = {file.name for file in FileDescriptorSet.FromString(with_twins(echo_descriptors).descriptors).file}
     needed = {"google/rpc/status.proto", "google/rpc/error_details.proto", "google/api/httpbody.proto"}
     assert needed <= names
 
 
 def test_the_set_is_whole_and_the_one_given_is_left_alone(echo_descriptors: bytes) -> None:
     pool = DescriptorPool()
-    for file in FileDescriptorSet.FromString(http_face(echo_descriptors).descriptors).file:
+    for file in FileDescriptorSet.FromString(with_twins(echo_descriptors).descriptors).file:
         pool.Add(file)
     twin = pool.FindMethodByName(f"{ECHO}.EchoService.ExecuteHttp")
     assert twin.input_type.full_name == "google.api.HttpBody"
@@ -82,9 +82,9 @@ def test_equal_sets_give_equal_bytes_without_source_positions(echo_descriptors: 
     with_positions = FileDescriptorSet.FromString(echo_descriptors)
     for file in with_positions.file:
         file.source_code_info.location.add(leading_comments="a comment")
-    assert http_face(with_positions.SerializeToString()) == http_face(echo_descriptors)
+    assert with_twins(with_positions.SerializeToString()) == with_twins(echo_descriptors)
 
 
 def test_a_set_without_services_has_an_empty_face() -> None:
     lone = FileDescriptorSet(file=[FileDescriptorProto(name="lone.proto", syntax="proto3")])
-    assert http_face(lone.SerializeToString()).services == ()
+    assert with_twins(lone.SerializeToString()).services == ()

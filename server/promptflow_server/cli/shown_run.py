@@ -56,7 +56,7 @@ class StepProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class RunState:
+class ShownRun:
     """A run as its stream has told it so far; `execution` is there at the end."""
 
     execution_id: str = ""
@@ -65,11 +65,11 @@ class RunState:
     execution: Mapping[str, Any] | None = None
 
     @classmethod
-    def of_steps(cls, names: Iterable[str]) -> RunState:
+    def of_steps(cls, names: Iterable[str]) -> ShownRun:
         """A run that has not begun, of a flow with these steps."""
         return cls(steps={name: StepProgress(name) for name in names})
 
-    def with_event(self, event: Mapping[str, Any], now: float) -> RunState:
+    def with_event(self, event: Mapping[str, Any], now: float) -> ShownRun:
         """The state after one `Event`, as JSON, that arrived at `now`."""
         progress = nested(event, "progress")
         state = replace(
@@ -84,7 +84,7 @@ class RunState:
                 return state._with_step(kind, event[kind], now)
         return state
 
-    def _with_step(self, kind: str, body: Mapping[str, Any], now: float) -> RunState:
+    def _with_step(self, kind: str, body: Mapping[str, Any], now: float) -> ShownRun:
         name = str(body["step"])
         before = self.steps.get(name, StepProgress(name))
         if kind == PROGRESS_KIND:
@@ -96,7 +96,7 @@ class RunState:
             after = _with_phase(before, _PHASES[kind], body, now)
         return replace(self, steps={**self.steps, name: after})
 
-    def _with_end(self, execution: Mapping[str, Any]) -> RunState:
+    def _with_end(self, execution: Mapping[str, Any]) -> ShownRun:
         views = nested(execution, "steps")
         steps = {
             name: replace(step, items=len(nested(views, name).get("items", ()))) for name, step in self.steps.items()

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from promptflow_server.cli.run_state import RunState, StepPhase, StepProgress
+from promptflow_server.cli.shown_run import ShownRun, StepPhase, StepProgress
 
 Event = dict[str, Any]
 
 
-def after(*events: Event, steps: tuple[str, ...] = ("ocr", "sentiment")) -> RunState:
-    state = RunState.of_steps(steps)
+def after(*events: Event, steps: tuple[str, ...] = ("ocr", "sentiment")) -> ShownRun:
+    state = ShownRun.of_steps(steps)
     for second, event in enumerate(events):
         state = state.with_event({"execution_id": "x1", **event}, float(second))
     return state

@@ -1,4 +1,7 @@
-"""The lock as a file: one text for one lock, and a digest that tells when it was edited."""
+"""The lock as a file: one text for one lock, and a digest that tells when it was edited.
+
+The digest is of what the lock says, not of how it is printed: a later release that prints it otherwise reads it still.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ def print_lock(lock: Lock) -> str:
     """The text of a lock."""
     body = "\n".join(_lines(lock)) + "\n"
     title = f"# Numbers of {lock.flow} v{lock.version} on the wire: they never move."
-    return f"{title} Kept by `promptflow generate`; commit it, do not edit it.\n{body}digest: {_digest(body)}\n"
+    return f"{title} Kept by `promptflow generate`; commit it, do not edit it.\n{body}digest: {_digest(lock)}\n"
 
 
 def parse_lock(data: bytes, *, flow: str, version: int, report: Report) -> Lock | None:
@@ -56,7 +59,7 @@ def parse_lock(data: bytes, *, flow: str, version: int, report: Report) -> Lock 
         message = f"the lock is of {lock.flow} v{lock.version}, not of {flow} v{version}"
         report.error("damaged-lock", Position(), message, _HINT)
         return None
-    if document.digest != _digest("\n".join(_lines(lock)) + "\n"):
+    if document.digest != _digest(lock):
         report.error("damaged-lock", Position(), "the lock was edited by hand: its digest does not match", _HINT)
         return None
     return lock
@@ -131,8 +134,35 @@ def _check_apart(name: str, there: Mapping[str, Any], gone: Mapping[str, Any]) -
         raise ValueError(f"`{name}` has `{both}` as present and as removed")
 
 
-def _digest(body: str) -> str:
-    return hashlib.sha256(body.encode()).hexdigest()[:32]
+def _digest(lock: Lock) -> str:
+    enums = {name: [dict(enum.values), dict(enum.reserved)] for name, enum in lock.enums.items()}
+    messages = {
+        name: [_content(message.fields), _content(message.reserved), list(message.retired)]
+        for name, message in lock.messages.items()
+    }
+    content = json.dumps([FORMAT, lock.flow, lock.version, messages, enums], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def _content(fields: Mapping[str, LockedField]) -> dict[str, Any]:
+    return {
+        name: [field.number, field.type, field.is_required, _without_whole_floats(dict(field.constraints))]
+        for name, field in fields.items()
+    }
+
+
+def _without_whole_floats(value: Any) -> Any:
+    """5.0 and 5 are one bound, however it was written."""
+    match value:
+        case dict():
+            entries: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
+            return {name: _without_whole_floats(item) for name, item in entries.items()}
+        case list() | tuple():
+            return [_without_whole_floats(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+        case float():
+            return int(value) if value.is_integer() else value
+        case _:
+            return value
 
 
 def _lines(lock: Lock) -> Iterator[str]:

@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from traceback import TracebackException
 
 DOMAIN = "promptflow"
+
+MAX_TEXT, MAX_ENTRIES = 4000, 64
 
 
 class Code(IntEnum):
@@ -117,6 +120,15 @@ class ErrorRecord:
     violations: tuple[Violation, ...] = ()
     retry_after_ms: int | None = None
 
+    @classmethod
+    def of_exception(cls, error: Exception) -> ErrorRecord:
+        """What is recorded of any failure, fit to be stored: a FlowError's record, or else EXECUTOR_FAILED."""
+        if isinstance(error, FlowError):
+            return error.record.storable()
+        # Unlike `str`, this bears an exception whose own `__str__` raises.
+        shown = TracebackException(type(error), error, None)
+        return cls(Reason.EXECUTOR_FAILED, storable_text(f"{type(error).__name__}: {shown}"))
+
     @property
     def code(self) -> Code:
         """The gRPC status that callers see."""
@@ -131,6 +143,15 @@ class ErrorRecord:
         """A copy that says more about where it happened; what is there already stays."""
         merged = {**metadata, **self.metadata}
         return ErrorRecord(self.reason, self.message, merged, self.violations, self.retry_after_ms)
+
+    def storable(self) -> ErrorRecord:
+        """A copy with every text cut and in valid UTF-8, and so many of them at most."""
+        metadata = {storable_text(key): storable_text(self.metadata[key]) for key in list(self.metadata)[:MAX_ENTRIES]}
+        violations = tuple(
+            Violation(storable_text(violation.field), storable_text(violation.description))
+            for violation in self.violations[:MAX_ENTRIES]
+        )
+        return ErrorRecord(self.reason, storable_text(self.message), metadata, violations, self.retry_after_ms)
 
 
 class FlowError(Exception):
@@ -158,3 +179,8 @@ class FlowError(Exception):
             violations=record.violations,
             retry_after_ms=record.retry_after_ms,
         )
+
+
+def storable_text(text: object) -> str:
+    """Text of whatever origin as msgpack and protobuf take it: cut, `?` for what UTF-8 cannot say."""
+    return str(text)[:MAX_TEXT].encode("utf-8", "replace").decode()

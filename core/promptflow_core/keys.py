@@ -31,6 +31,11 @@ def replies(name: str, process: str) -> str:
     return f"{queue(name)}R:{process}"
 
 
+def worker_channel(name: str, worker: str) -> str:
+    """Sharded channel: what a worker of a queue is told, that there is work or to stop."""
+    return f"{queue(name)}in:{worker}"
+
+
 def open_runs() -> str:
     """ZSET execution id -> created ms: runs that have not ended, beside the queue `flows`."""
     return f"{queue(FLOWS_QUEUE)}open"

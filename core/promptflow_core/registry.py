@@ -23,6 +23,8 @@ class ExecutorRegistry:
         for cls in classes:
             if cls.name in self._classes:
                 raise ValueError(f"two executors are called {cls.name!r}: {self._classes[cls.name]!r} and {cls!r}")
+            if not _can_run(cls):
+                raise ValueError(f"executor {cls.name!r} overrides neither `execute` nor `execute_batch`: {cls!r}")
             self._classes[cls.name] = cls
 
     @classmethod
@@ -30,7 +32,7 @@ class ExecutorRegistry:
         """Collect the entry points, then `import_paths`, each `module:Class`.
 
         Raises:
-            ValueError: two executors share a name, or a path is not `module:Class`.
+            ValueError: two executors share a name, one cannot run, or a path is not `module:Class`.
             ImportError: a module or class cannot be imported.
         """
         found: list[ExecutorClass] = [entry.load() for entry in entry_points(group=ENTRY_POINTS)]
@@ -54,6 +56,12 @@ class ExecutorRegistry:
     def catalog(self) -> Catalog:
         """What the generator needs to know of each executor, sorted by name."""
         return {name: _spec_of(self._classes[name]) for name in sorted(self._classes)}
+
+
+def _can_run(cls: ExecutorClass) -> bool:
+    """Those of `BaseExecutor` only call each other."""
+    base: ExecutorClass = BaseExecutor
+    return cls.execute is not base.execute or cls.execute_batch is not base.execute_batch
 
 
 def _spec_of(cls: ExecutorClass) -> ExecutorSpec:

@@ -16,7 +16,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="`redis://`, `rediss://` or `unix://`")
-    data_dir: Path = Field(Path(".promptflow"), description="files, bundles, logs and the embedded Redis")
+    data_dir: Path = Field(Path(".promptflow"), description="files, logs and the embedded Redis")
     models_dir: Path | None = Field(None, description="extra folder of models; the shipped ones are always there")
     cache_dir: Path = Field(Path("~/.cache/promptflow"), description="downloaded weights, by hash")
     executors: tuple[str, ...] = Field((), description="extra executors, `module:Class`, comma-separated")

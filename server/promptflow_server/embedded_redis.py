@@ -64,6 +64,14 @@ class EmbeddedRedis:
         finally:
             os.close(gate)
 
+    def is_running(self) -> bool:
+        """Whether somebody guards the server: a guard starts it again by itself."""
+        lock = _open_lock(self._directory / "guard.lock")
+        try:
+            return not _try_lock(lock, fcntl.LOCK_SH)
+        finally:
+            os.close(lock)
+
     def close(self) -> None:
         """Stop using it. The last user's close returns when the server has written its log and is gone."""
         if self._users_lock is None:

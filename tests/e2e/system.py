@@ -83,6 +83,12 @@ def stubs(project: Path) -> Path:
     return project / "clients" / "python"
 
 
+def processes_naming(*words: str) -> list[int]:
+    """Processes whose command line has every one of `words` in it."""
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [pid for pid in pids if all(word in "\0".join(_command(pid)) for word in words)]
+
+
 def free_ports(count: int) -> int:
     """The first of `count` neighbouring ports of loopback that nobody uses now."""
     # Below the range from which the kernel takes the local ports of connections.
@@ -139,9 +145,7 @@ def _exists(pid: int) -> bool:
 
 def _processes_of(project: Path) -> list[int]:
     """Processes that name the data folder: the embedded Redis and its guard, which detach from their parent."""
-    data = str(project / ".promptflow")
-    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    return [pid for pid in pids if any(data in argument for argument in _command(pid))]
+    return processes_naming(str(project / ".promptflow"))
 
 
 def _descendants(pid: int) -> list[int]:

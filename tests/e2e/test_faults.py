@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.e2e.system import System
+from tests.e2e.system import System, processes_naming
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(90)]
 
@@ -125,3 +125,14 @@ def test_requests_at_once_all_end(system: System) -> None:
     for thread in threads:
         thread.join()
     assert outcomes == [200] * 40
+
+
+def test_redis_comes_back_where_its_guard_was_killed(system: System) -> None:
+    execution_id = start(system, "naps", {"seconds": 2.0, "note": "guard"})
+    data = system.project / ".promptflow" / "redis"
+    guards = processes_naming("redis_guard.py", str(data))
+    assert guards
+    for pid in guards:
+        os.kill(pid, signal.SIGKILL)
+    watched = Watched(list(follow(system, "naps", execution_id)))
+    check_whole(watched)

@@ -8,6 +8,7 @@ the call's token; a worker may therefore die, stall or run something twice witho
 - `call_runner`     one call: decode, deadline, run, encode
 - `executor_host`   one executor: start, validate, batch, encode
 - `batcher`         calls merged into batches
+- `durable`         what is still there after a power cut
 - `dispatch/`       queues over Redis and the file store: the only I/O that servers and workers share
 - `models/`         model repository and runtime
 - `executors/`      one module per executor

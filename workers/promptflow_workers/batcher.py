@@ -13,6 +13,9 @@ from pydantic import BaseModel
 from promptflow_core.errors import FlowError
 from promptflow_core.executor import BaseExecutor, ExecutionContext, ExecutionResult
 
+_ENDS_THE_PROCESS = (SystemExit, KeyboardInterrupt, GeneratorExit)
+"""What would leave the loop, and take every other call of the process along."""
+
 
 @dataclass(eq=False, slots=True)
 class _Item:
@@ -40,7 +43,7 @@ class Batcher:
         """The answer to one call; raises what that call alone is to blame for. `on_start` says: it has its turn."""
         if self._executor.batch.max_items <= 1:
             on_start()
-            return await self._executor.execute(context, config)
+            return await self._run_alone(context, config)
         item = _Item(context, config, self._executor.cost(config), on_start, asyncio.get_running_loop().create_future())
         self._waiting.append(item)
         if self._worker is None or self._worker.done():
@@ -52,6 +55,17 @@ class Batcher:
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.wait([self._worker])
+
+    async def _run_alone(self, context: ExecutionContext, config: BaseModel) -> ExecutionResult[Any]:
+        try:
+            return await self._executor.execute(context, config)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise RuntimeError("the executor cancelled its own call") from None
+        except _ENDS_THE_PROCESS as error:
+            raise _contained(error) from error
 
     async def _run_waiting(self) -> None:
         # A task starts after what is ready in this turn.
@@ -94,19 +108,33 @@ class Batcher:
             error = task.exception()
         if error is None:
             _settle(batch, task.result())
+        elif isinstance(error, FlowError):
+            # The executor says why, and says it of all.
+            _settle(batch, [FlowError.of(error.record) for _ in batch])
         elif len(batch) == 1:
             _settle(batch, [error])
         else:
-            # One of them is to blame: each by itself.
-            for item in batch:
-                if not item.answer.done():
-                    await self._run_batch([item])
+            await self._run_halves([item for item in batch if not item.answer.done()])
+
+    async def _run_halves(self, batch: Sequence[_Item]) -> None:
+        """One of them is to blame, and found by halving."""
+        middle = len(batch) // 2
+        for half in (batch[:middle], batch[middle:]):
+            if half:
+                await self._run_batch(half)
 
     async def _execute(self, batch: Sequence[_Item]) -> Sequence[ExecutionResult[Any] | FlowError]:
-        answers = await self._executor.execute_batch(_merged_context(batch), [item.config for item in batch])
+        try:
+            answers = await self._executor.execute_batch(_merged_context(batch), [item.config for item in batch])
+        except _ENDS_THE_PROCESS as error:
+            raise _contained(error) from error
         if len(answers) != len(batch):
             raise RuntimeError(f"`execute_batch` gave {len(answers)} answers for {len(batch)} configs")
         return answers
+
+
+def _contained(error: BaseException) -> RuntimeError:
+    return RuntimeError(f"the executor raised {type(error).__name__}, which would end its process")
 
 
 def _settle(batch: Sequence[_Item], answers: Sequence[ExecutionResult[Any] | BaseException]) -> None:

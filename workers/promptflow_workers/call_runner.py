@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from promptflow_core.errors import FlowError, Reason
+from promptflow_core.errors import ErrorRecord, FlowError, Reason, storable_text
 from promptflow_core.executor import ExecutionContext, Files
 from promptflow_core.records import Call, CallProgress, CallResult
 from promptflow_core.values import NativeValue, decode_value
@@ -41,14 +41,12 @@ class CallRunner:
         """The CallResult of a call, as msgpack."""
         del ctx
         try:
-            result = CallResult(job.id, output=await self._output(job), worker=self._worker)
-        except FlowError as error:
-            result = CallResult(job.id, error=error.record, worker=self._worker)
+            return msgspec.msgpack.encode(CallResult(job.id, output=await self._output(job), worker=self._worker))
         except Exception as error:
-            _log.exception("executor_failed", call=job.id)
-            failure = FlowError(Reason.EXECUTOR_FAILED, f"{type(error).__name__}: {error}")
-            result = CallResult(job.id, error=failure.record, worker=self._worker)
-        return msgspec.msgpack.encode(result)
+            if not isinstance(error, FlowError):
+                _log.exception("executor_failed", call=job.id)
+            failure = ErrorRecord.of_exception(error)
+            return msgspec.msgpack.encode(CallResult(job.id, error=failure, worker=self._worker))
 
     async def _output(self, job: Job) -> bytes:
         call = _decoded(job)
@@ -99,7 +97,7 @@ class _Progress:
         if now < self._next_at:
             return
         self._next_at = now + PROGRESS_INTERVAL_S
-        payload = msgspec.msgpack.encode(CallProgress(self._job.id, percentage, message))
+        payload = msgspec.msgpack.encode(CallProgress(self._job.id, percentage, storable_text(message)))
         with suppress(FlowError):
             await self._queue.progress(self._job, payload, patience_s=PROGRESS_PATIENCE_S)
 

@@ -38,20 +38,24 @@ class Hook(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """`drain_s`: how long started jobs may go on after SIGTERM. `lane` holds for each queue by itself."""
+    """`drain_s`: how long started jobs may go on after SIGTERM. `lane` holds for each queue by itself.
+
+    Once `on_startup` has ended, `opens_after` is awaited for each queue, all at once; its lane opens when that returns.
+    """
 
     lane: LaneOptions
     drain_s: float = 10.0
     handle_signals: bool = True
     on_startup: Hook | None = None
     on_shutdown: Hook | None = None
+    opens_after: Callable[[str], Awaitable[None]] | None = None
     clock: RedisClock = field(default_factory=RedisClock)
 
 
 class QueueWorker(Worker):  # type: ignore[misc]
     """Serves queues under one name until SIGTERM, SIGINT, `drain` or cancellation; `close` it afterwards.
 
-    While `on_startup` runs the worker keeps its lease but claims nothing.
+    Until a queue is opened the worker keeps its lease there but claims nothing.
     """
 
     def __init__(self, link: Link, name: str, functions: Mapping[str, RunInContext], options: WorkerOptions) -> None:
@@ -65,6 +69,7 @@ class QueueWorker(Worker):  # type: ignore[misc]
             on_shutdown=options.on_shutdown,
         )
         self._drain_s = options.drain_s
+        self._opens_after = options.opens_after
         self._draining: asyncio.Task[None] | None = None
         self.lanes: Mapping[str, Lane] = {
             queue: Lane(Queue(link, queue), name, self._runner_of(queue), options.lane, clock=options.clock)
@@ -99,8 +104,14 @@ class QueueWorker(Worker):  # type: ignore[misc]
     async def _start(self) -> None:
         if self.on_startup is not None:
             await self.on_startup(self.ctx)
-        for lane in self.lanes.values():
-            lane.open()
+        async with asyncio.TaskGroup() as group:
+            for queue in self.lanes:
+                group.create_task(self._open(queue))
+
+    async def _open(self, queue: str) -> None:
+        if self._opens_after is not None:
+            await self._opens_after(queue)
+        self.lanes[queue].open()
 
     def _runner_of(self, queue: str) -> Callable[[Job], Awaitable[bytes]]:
         async def run(job: Job) -> bytes:

@@ -6,10 +6,9 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
 
 import structlog
 
@@ -68,18 +67,15 @@ async def serve_pool(
             queue: CallRunner(Queue(link, queue), worker, by_name, files, clock).run for queue, by_name in hosts.items()
         }
 
-        async def wait_for_models(ctx: dict[Any, Any]) -> None:
-            del ctx
-            for host in all_hosts:
-                await host.tried()
-            _log.info("worker_ready", worker=worker)
+        async def have_tried(queue: str) -> None:
+            await _have_tried(hosts[queue].values())
 
         lane = LaneOptions(slots=options.slots, lease=options.lease)
         arq_worker = QueueWorker(
-            link, worker, runners, WorkerOptions(lane, options.drain_s, on_startup=wait_for_models, clock=clock)
+            link, worker, runners, WorkerOptions(lane, options.drain_s, opens_after=have_tried, clock=clock)
         )
         try:
-            await _serve(arq_worker, all_hosts)
+            await _serve(worker, arq_worker, all_hosts)
         finally:
             await arq_worker.close()
             for host in all_hosts:
@@ -87,11 +83,12 @@ async def serve_pool(
     _log.info("worker_stopped", worker=worker)
 
 
-async def _serve(worker: QueueWorker, hosts: Sequence[ExecutorHost]) -> None:
+async def _serve(name: str, arq_worker: QueueWorker, hosts: Sequence[ExecutorHost]) -> None:
     async with asyncio.TaskGroup() as group:
         starting = [group.create_task(host.keep_started()) for host in hosts]
+        starting.append(group.create_task(_announce(name, hosts)))
         try:
-            await worker.async_run()
+            await arq_worker.async_run()
         except asyncio.CancelledError:
             task = asyncio.current_task()
             # A second signal cancels arq's main task, not this one.
@@ -99,6 +96,17 @@ async def _serve(worker: QueueWorker, hosts: Sequence[ExecutorHost]) -> None:
                 raise
         for start in starting:
             start.cancel()
+
+
+async def _announce(name: str, hosts: Iterable[ExecutorHost]) -> None:
+    await _have_tried(hosts)
+    _log.info("worker_ready", worker=name)
+
+
+async def _have_tried(hosts: Iterable[ExecutorHost]) -> None:
+    """Returns when each was started, or failed to start once: calls of that one answer why."""
+    for host in hosts:
+        await host.tried()
 
 
 def _names(hosts: Mapping[str, Mapping[str, ExecutorHost]]) -> set[str]:

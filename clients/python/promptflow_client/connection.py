@@ -16,7 +16,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
 from promptflow_client.credentials import Headers, MetadataHook
-from promptflow_client.errors import InternalError, UnavailableError, error_of_call
+from promptflow_client.errors import InternalError, Reason, UnavailableError, error_of_call
 from promptflow_client.retry import Attempts, Clock, RetryPolicy
 
 ChannelOptions = Sequence[tuple[str, Any]]
@@ -198,7 +198,9 @@ class PromptFlowBase:
 def _readable(message: MessageT) -> MessageT:
     # grpc.aio hands on None where a message could not be parsed.
     if message is None:
-        raise InternalError("an answer of the server cannot be read; are client and server of the same flow?")
+        # With a reason: asking again would give the same.
+        why = "an answer of the server cannot be read; are client and server of the same flow?"
+        raise InternalError(why, reason=Reason.INTERNAL)
     return message
 
 

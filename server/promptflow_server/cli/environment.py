@@ -19,6 +19,8 @@ POOLS = ("sentiment", "ocr", "general")
 def settings_of(folder: Path) -> Settings:
     """The settings of this process; data lie in the project where the environment does not say otherwise.
 
+    The bundle is no data: it is made from the project's flows, and stays with them (`Project.bundles_dir`).
+
     Raises:
         pydantic.ValidationError: a variable does not fit.
     """

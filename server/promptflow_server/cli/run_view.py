@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 from rich.console import Console
@@ -23,7 +25,8 @@ _STYLES = {
     StepPhase.SKIPPED: "dim",
     StepPhase.FAILED: "red",
 }
-_BAR_WIDTH = 24
+_BAR_WIDTH = 16
+_MESSAGE_EVERY_S = 2.0
 
 
 class RunView(Protocol):
@@ -35,12 +38,12 @@ class RunView(Protocol):
 
 
 @contextmanager
-def run_view(console: Console) -> Generator[RunView]:
+def run_view(console: Console, clock: Callable[[], float] = time.monotonic) -> Generator[RunView]:
     """The view that suits the console."""
     if not console.is_terminal:
-        yield _Lines(console)
+        yield _Lines(console, clock)
         return
-    table = _LiveTable()
+    table = _LiveTable(clock)
     # Drawn by the clock too, so that the time of a running step goes on.
     with Live(console=console, get_renderable=table.draw, refresh_per_second=10):
         yield table
@@ -48,13 +51,15 @@ def run_view(console: Console) -> Generator[RunView]:
 
 def run_table(state: ShownRun, now: float) -> Table:
     """The steps of a run, a row each, and the run as a whole below."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=True)
     table.add_column("step")
     table.add_column("state", min_width=8)
     for title in ("items", "time"):
         table.add_column(title, justify="right", min_width=6)
     table.add_column("", width=_BAR_WIDTH)
     table.add_column("", justify="right", min_width=5)
+    # What is left of the width, so that a long message takes nothing from the other columns.
+    table.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)
     for step in state.steps.values():
         table.add_row(
             step.name,
@@ -63,38 +68,54 @@ def run_table(state: ShownRun, now: float) -> Table:
             _seconds(step, now),
             _bar(step.percentage),
             f"{step.percentage:.0f} %",
+            Text(step.message, style="dim"),
         )
-    table.add_row("all", "", "", "", _bar(state.percentage), f"{state.percentage:.0f} %", style="bold")
+    table.add_row("all", "", "", "", _bar(state.percentage), f"{state.percentage:.0f} %", "", style="bold")
     return table
 
 
 class _LiveTable:
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._state = ShownRun()
 
     def show(self, state: ShownRun) -> None:
         self._state = state
 
     def draw(self) -> Table:
-        return run_table(self._state, time.monotonic())
+        return run_table(self._state, self._clock())
 
 
 class _Lines:
-    def __init__(self, console: Console) -> None:
+    """A line for each phase of a step, and now and then one for its message."""
+
+    def __init__(self, console: Console, clock: Callable[[], float]) -> None:
         self._console = console
-        self._shown: dict[str, StepPhase] = {}
+        self._clock = clock
+        self._shown: dict[str, _Shown] = {}
 
     def show(self, state: ShownRun) -> None:
+        now = self._clock()
         for step in state.steps.values():
-            if step.phase is not self._shown.get(step.name, StepPhase.WAITING):
-                self._shown[step.name] = step.phase
-                self._line(step, state.percentage)
+            shown = self._shown.get(step.name, _Shown())
+            is_news = step.message not in ("", shown.message) and now - shown.at >= _MESSAGE_EVERY_S
+            if step.phase is not shown.phase or is_news:
+                self._shown[step.name] = _Shown(step.phase, step.message, now)
+                self._line(step, state.percentage, now)
 
-    def _line(self, step: StepProgress, percentage: float) -> None:
-        now = time.monotonic()
+    def _line(self, step: StepProgress, percentage: float, now: float) -> None:
         spent = _seconds(step, now) if step.phase.is_over else ""
         text = f"  {step.name:<16} {step.phase:<9} {spent:>8} {percentage:>5.0f} %  {step.message}"
         self._console.print(text.rstrip(), markup=False, highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What the last line of a step said, and when."""
+
+    phase: StepPhase = StepPhase.WAITING
+    message: str = ""
+    at: float = -math.inf
 
 
 def _items(step: StepProgress) -> str:

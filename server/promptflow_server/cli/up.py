@@ -10,6 +10,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,7 +28,7 @@ from promptflow_server.cli.invitation import invitation
 from promptflow_server.cli.run import api_path
 from promptflow_server.cli.stack_view import StackView
 from promptflow_server.cli.tour import FLOW, LETTER, VERSION, give_tour, require_letter
-from promptflow_server.cli.weights import pull_weights
+from promptflow_server.cli.weights import pull_weights, users_of
 from promptflow_server.embedded_redis import EmbeddedRedis
 from promptflow_server.gateway.twins import with_twins
 from promptflow_server.supervisor.part import Part, PartChange, PartEvent
@@ -35,9 +36,11 @@ from promptflow_server.supervisor.ports import Ports, require_free
 from promptflow_server.supervisor.signals import run_until_signalled
 from promptflow_server.supervisor.stack import Stack
 from promptflow_server.supervisor.supervisor import Supervisor
+from promptflow_workers.models.repository import list_models
 
 REDIS_URL = PREFIX + "REDIS_URL"
 REDIS_TIMEOUT_S = 5.0
+REDIS_LOOK_S = 1.0
 INTERRUPTED = 130
 
 
@@ -68,7 +71,7 @@ def up_command(options: UpOptions) -> None:
         bundle = generate_bundle(project, console)
         if options.demo and bundle.plan(FLOW, VERSION) is None:
             raise CommandError(f"the demo runs the flow `{FLOW}`, which this project does not have")
-        _pull(settings, console, needed=options.demo)
+        _pull(settings, bundle, console, is_demo=options.demo)
         view = StackView(console)
         life = _Life(
             options=options, project=project, ports=ports, settings=settings, bundle=bundle, console=console, view=view
@@ -97,7 +100,9 @@ class _Life:
             supervisor = Supervisor(
                 await self._stages(await self._redis_url(redis)), self.settings.data_dir / "logs", self.view.report
             )
-            return await run_until_signalled(supervisor.run(self._work), asked=self._asked, insisted=supervisor.kill)
+            return await run_until_signalled(
+                supervisor.run(partial(self._work, redis)), asked=self._asked, insisted=supervisor.kill
+            )
         finally:
             self.view.close()
             # The last user's close waits for the append-only file.
@@ -140,7 +145,31 @@ class _Life:
             )
         return stages
 
-    async def _work(self) -> None:
+    async def _work(self, redis: EmbeddedRedis) -> None:
+        keeping = asyncio.create_task(self._keep(redis))
+        try:
+            await self._serve()
+        finally:
+            keeping.cancel()
+
+    async def _keep(self, redis: EmbeddedRedis) -> None:
+        """Start the embedded Redis again where its guard was killed too, which does so otherwise."""
+        if REDIS_URL in os.environ:
+            return
+        while True:
+            await asyncio.sleep(REDIS_LOOK_S)
+            began = time.monotonic()
+            try:
+                if await asyncio.to_thread(redis.is_running):
+                    continue
+                self.view.report(PartEvent("redis", PartChange.DIED, 0.0, "its guard is gone; starts again"))
+                await asyncio.to_thread(redis.start)
+            except FlowError as error:
+                self.console.print(f"  warning: {error}", markup=False, soft_wrap=True)
+            else:
+                self.view.report(PartEvent("redis", PartChange.READY, time.monotonic() - began))
+
+    async def _serve(self) -> None:
         if self.options.demo:
             url = f"http://127.0.0.1:{self.ports.gateway}"
             plan = self.bundle.plan(FLOW, VERSION)
@@ -189,14 +218,22 @@ async def _require_redis(url: str) -> None:
         ) from None
 
 
-def _pull(settings: Settings, console: Console, *, needed: bool) -> None:
-    """Fetch weights. Flows that do without a model run where they cannot be had, so only the demo insists."""
-    try:
-        pull_weights(settings, [], console)
-    except FlowError as error:
-        if needed:
-            raise
-        console.print(f"  warning: {error}", markup=False, soft_wrap=True)
+def _pull(settings: Settings, bundle: Bundle, console: Console, *, is_demo: bool) -> None:
+    """Fetch the weights of each model. Where some cannot be had, only the demo insists, and on its own alone.
+
+    Raises:
+        FlowError: MODEL_UNAVAILABLE, what the demo needs is missing.
+    """
+    for model in list_models(settings):
+        try:
+            pull_weights(settings, [model.name], console)
+        except FlowError as error:
+            users = users_of(model.name, bundle.plans)
+            if is_demo and FLOW in users:
+                raise
+            console.print(f"  warning: {error}", markup=False, soft_wrap=True)
+            if users:
+                console.print(f"  until then these flows fail: {', '.join(users)}", markup=False, soft_wrap=True)
 
 
 @contextmanager

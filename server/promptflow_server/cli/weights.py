@@ -9,9 +9,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
+from promptflow_codegen.plan import FlowPlan
 from promptflow_core.settings import Settings
 from promptflow_server.cli.environment import settings_of
 from promptflow_server.cli.failures import CommandError
+from promptflow_workers.executors.sentiment_analyzer import MODEL as SENTIMENT_MODEL
+from promptflow_workers.executors.sentiment_analyzer import SentimentAnalyzer
 from promptflow_workers.models.pull import ProgressSink, PullProgress
 from promptflow_workers.models.repository import VerifyReport, list_models, pull_models, verify_model
 
@@ -60,6 +63,12 @@ def pull_weights(settings: Settings, names: Sequence[str], console: Console) -> 
         pulled = pull_models(settings, names, show)
     for name, model in pulled.items():
         _line(console, f"  weights of {name}: {', '.join(model.paths) or 'none to fetch'}")
+
+
+def users_of(model: str, plans: Sequence[FlowPlan]) -> list[str]:
+    """The flows that cannot do without a model, sorted."""
+    executors = {SentimentAnalyzer.name} if model == SENTIMENT_MODEL else set[str]()
+    return sorted({plan.name for plan in plans if any(step.executor in executors for step in plan.steps)})
 
 
 @contextmanager

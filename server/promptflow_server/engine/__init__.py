@@ -15,10 +15,12 @@ transitions       the machine's events and commands
 scope             what templates see
 templates         TemplateEngine: the templates of a plan, compiled once
 template_budget   what one template may spend
+template_costs    what filters, tests and methods cost
 template_misses   what a template says about values that are not there
 executor          StepExecutor: one call, run where it belongs
 inline            executors inside the server
 pools             calls to worker pools
+file_sweep        removes the files of runs that are forgotten
 watching          how watchers hear of a run
 outages           going on after Redis was away
 """

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
-from operator import itemgetter
 from random import Random
 from typing import Protocol
 
@@ -21,7 +21,7 @@ from promptflow_core.types import ObjectType
 from promptflow_server.engine.executor import StepExecutor
 from promptflow_server.engine.machine import Transition, abandon, advance
 from promptflow_server.engine.outages import outlast
-from promptflow_server.engine.run_state import LIVE, RunState
+from promptflow_server.engine.run_state import RunState
 from promptflow_server.engine.scope import Renderer
 from promptflow_server.engine.transitions import (
     AckCall,
@@ -77,14 +77,28 @@ class RunDriver:
     def __init__(self, claim: Claim, parts: DriverParts) -> None:
         self._claim = claim
         self._parts = parts
-        self._mailbox: asyncio.Queue[RunEvent] = asyncio.Queue()
+        self._mailbox: deque[RunEvent] = deque()
+        self._has_news = asyncio.Event()
         self._started: set[str] = set()
         self._is_settled = False
         self._opened_at = parts.monotonic()
+        self._look_at = self._opened_at + parts.look_s
+        self._is_under_way = False
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it waits for every call that the run has: a call that it does not wait for is over."""
+        return self._is_under_way
 
     def post(self, event: RunEvent) -> None:
         """Something happened to the run."""
-        self._mailbox.put_nowait(event)
+        self._mailbox.append(event)
+        self._has_news.set()
+
+    def look(self) -> None:
+        """A signal may have been missed."""
+        self._look_at = -inf
+        self._has_news.set()
 
     async def drive(self) -> None:
         """Open the run and bring it to its end, however long Redis is away.
@@ -115,6 +129,7 @@ class RunDriver:
         try:
             while True:
                 state = await self._turn(state, events, templates)
+                self._is_under_way = True
                 if state.record.status.is_terminal:
                     return
                 events = await self._next_events(state)
@@ -177,12 +192,10 @@ class RunDriver:
         announced = [command for command in transition.commands if isinstance(command, Announce)]
         if not stored and not announced:
             return
-        told = [(event.sequence, event) for event in stored] + [(one.after, one.event) for one in announced]
-        told.sort(key=itemgetter(0))  # stable: what is not stored comes behind the event that it follows
-        self._parts.watching.tell(record.execution_id, [event for _, event in told])
+        self._parts.watching.tell(record.execution_id, stored, announced)
         for one in announced:
-            if record.steps[one.event.step].status in LIVE:
-                self._parts.watching.publish(one.event)
+            if one.after == record.sequence:
+                self._parts.watching.publish(one)
 
     async def _perform(self, state: RunState, commands: Sequence[Command]) -> None:
         """Calls first, so that an acknowledgement or a cancellation never overtakes the call that it is for."""
@@ -209,25 +222,24 @@ class RunDriver:
 
     async def _next_events(self, state: RunState) -> list[RunEvent]:
         """What has happened since, at the latest when something is due: then perhaps nothing."""
-        if not self._mailbox.empty():
-            return self._drain_mailbox()
-        due_s = _until(state.wake_at_ms, self._parts.state.clock.now_ms())
+        now = self._parts.monotonic()
+        due_at = now + _until(state.wake_at_ms, self._parts.state.clock.now_ms())
         while True:
-            wait_s = min(due_s, self._parts.look_s)
+            self._has_news.clear()
+            if now >= self._look_at:
+                await self._look_around(state)
+            if self._mailbox or now >= due_at:
+                events = list(self._mailbox)
+                self._mailbox.clear()
+                return events
             with suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    first = await self._mailbox.get()
-                    return [first, *self._drain_mailbox()]
-            due_s -= wait_s
-            if due_s <= 0:
-                return []
-            await self._look_around(state)
-
-    def _drain_mailbox(self) -> list[RunEvent]:
-        return [self._mailbox.get_nowait() for _ in range(self._mailbox.qsize())]
+                async with asyncio.timeout(min(due_at, self._look_at) - now):
+                    await self._has_news.wait()
+            now = self._parts.monotonic()
 
     async def _look_around(self, state: RunState) -> None:
-        """Nothing happens: a signal may have been missed, and the run does no harm to its owner."""
+        """A signal may have been missed, however much happens; and the run does no harm to its owner."""
+        self._look_at = self._parts.monotonic() + self._parts.look_s
         with suppress(FlowError):  # at the next look
             if await self._parts.state.signal_of(state.record.execution_id) is Signal.CANCEL:
                 self.post(CancelRequested())

@@ -9,15 +9,13 @@ from random import Random
 
 import structlog
 
-from promptflow_core.errors import ErrorRecord, FlowError, Reason
+from promptflow_core.errors import ErrorRecord, FlowError, Reason, storable_text
 from promptflow_core.executor import ExecutionContext, Files
 from promptflow_core.records import Call
 from promptflow_core.registry import ExecutorRegistry
 from promptflow_core.values import decode_value
 from promptflow_server.engine.transitions import CallProgressed
 from promptflow_workers.executor_host import ExecutorHost
-
-MAX_MESSAGE = 4000
 
 Emit = Callable[[CallProgressed], None]
 
@@ -39,11 +37,10 @@ class InlineExecutors:
         try:
             host = await self._host(call.executor)
             return await host.run(self._context(call, emit), decode_value(call.config), lambda: None)
-        except FlowError as error:
-            return error.record
         except Exception as error:
-            _log.exception("executor_failed", call=call.id)
-            return ErrorRecord(Reason.EXECUTOR_FAILED, _storable(f"{type(error).__name__}: {error}"))
+            if not isinstance(error, FlowError):
+                _log.exception("executor_failed", call=call.id)
+            return ErrorRecord.of_exception(error)
 
     async def close(self) -> None:
         """Release the executors."""
@@ -81,8 +78,4 @@ class InlineExecutors:
 
 
 async def _emit(emit: Emit, call_id: str, percentage: float, message: str) -> None:
-    emit(CallProgressed(call_id, percentage, message))
-
-
-def _storable(message: str) -> str:
-    return message[:MAX_MESSAGE].encode("utf-8", "replace").decode()
+    emit(CallProgressed(call_id, percentage, storable_text(message)))

@@ -237,9 +237,13 @@ class _Turn:
             return
         step, item, _ = found
         percentage = min(max(event.percentage, 0.0), 100.0) if event.percentage == event.percentage else 0.0
+        message = event.message
         if item is None:
             self.draft.fractions[step.name] = percentage / 100
-        self.draft.announce(step.name, item, percentage, event.message)
+        elif step.name in self.draft.batches:
+            so_far = _so_far(self.draft.batches[step.name])
+            message = f"{so_far}: {message}" if message else so_far
+        self.draft.announce(step.name, item, percentage, message)
 
     def _call_finished(self, event: CallFinished) -> None:
         found = None if self.draft.has_ended else self._live_attempt(event.call_id)
@@ -269,7 +273,7 @@ class _Turn:
             return
         batch = draft.batches[step.name]
         batch = draft.batches[step.name] = replace(batch, done=batch.done + 1, live=batch.live - 1)
-        draft.announce(step.name, item, round(100 * batch.done / len(batch.values), 1), "")
+        draft.announce(step.name, item, round(100 * batch.done / len(batch.values), 1), _so_far(batch))
 
     def _attempt_failed(self, step: StepPlan, item: int | None, error: ErrorRecord) -> None:
         """Try again where the policy and the error allow it, else give the step up."""
@@ -354,3 +358,7 @@ class _Turn:
         allowed_ms = self.draft.record.deadline_at_ms - self.draft.record.created_at_ms
         error = ErrorRecord(Reason.EXECUTION_TIMEOUT, f"the run did not end within {allowed_ms / 1000:g} s")
         end_run(self.draft, ExecutionStatus.FAILED, error)
+
+
+def _so_far(batch: Batch) -> str:
+    return f"{batch.done} of {len(batch.values)} items"

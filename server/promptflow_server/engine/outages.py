@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from random import Random
 from typing import TypeVar
 
 from promptflow_core.errors import FlowError, Reason
-
-FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.05, 1.0
+from promptflow_workers.dispatch.backoff import REDIS_AWAY
 
 T = TypeVar("T")
 
 
-async def outlast(attempt: Callable[[], Awaitable[T]]) -> T:
+async def outlast(attempt: Callable[[], Awaitable[T]], *, rng: Random | None = None) -> T:
     """The answer to something that may be done twice, however long Redis is away. Any other failure is raised."""
-    backoff_s = FIRST_BACKOFF_S
+    failures = 0
     while True:
         try:
             return await attempt()
         except FlowError as error:
             if error.record.reason is not Reason.STORE_UNAVAILABLE:
                 raise
-        await asyncio.sleep(backoff_s)
-        backoff_s = min(MAX_BACKOFF_S, backoff_s * 2)
+        failures += 1
+        rng = rng or Random()
+        await asyncio.sleep(REDIS_AWAY.delay_s(failures, rng))

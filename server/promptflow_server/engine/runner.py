@@ -19,14 +19,15 @@ from promptflow_core.registry import ExecutorRegistry
 from promptflow_core.values import NativeValue
 from promptflow_server.engine.driver import CompiledTemplates, DriverParts, RunDriver
 from promptflow_server.engine.executor import StepExecutor
+from promptflow_server.engine.file_sweep import FileSweep
 from promptflow_server.engine.inline import InlineExecutors
-from promptflow_server.engine.interface import StartOptions
+from promptflow_server.engine.interface import DrainableRuns, StartOptions
 from promptflow_server.engine.pools import PoolCalls
 from promptflow_server.engine.templates import TemplateEngine
 from promptflow_server.engine.transitions import CancelRequested
 from promptflow_server.engine.watching import Watching
 from promptflow_server.store.state import Loss, RunLostError, Signal, StateManager, same_inputs
-from promptflow_workers.dispatch.interface import CallDispatch, Claim, RunDispatch
+from promptflow_workers.dispatch.interface import CallDispatch, Claim
 
 START_S = 5.0
 SWEEP_S, SWEEP_PAGE = 10.0, 500
@@ -39,7 +40,8 @@ class FlowEngine:
     """The engine of one server process; see `interface.Engine`. `server_id` is never used again.
 
     `plan_of` answers the plan of (digest, flow, version) or raises FlowError FLOW_NOT_FOUND. A call waits
-    `no_workers_after_s` for a pool that has no workers; a run in which nothing happens is looked after every `look_s`.
+    `no_workers_after_s` for a pool that has no workers; every `look_s` a run's signal is looked up, for its push may be
+    lost. `file_sweep` removes the files of runs that Redis has forgotten.
     """
 
     def __init__(  # noqa: PLR0913 - what a process composes, by name
@@ -47,7 +49,7 @@ class FlowEngine:
         *,
         state: StateManager,
         calls: CallDispatch,
-        runs: RunDispatch,
+        runs: DrainableRuns,
         registry: ExecutorRegistry,
         plan_of: Callable[[str, str, int], FlowPlan],
         files: Files,
@@ -55,6 +57,7 @@ class FlowEngine:
         rng: Random,
         no_workers_after_s: float = 10.0,
         look_s: float = 5.0,
+        file_sweep: FileSweep | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._state = state
@@ -66,7 +69,9 @@ class FlowEngine:
         self._watching = Watching(state, server_id, is_driven_here=self._drivers.__contains__, monotonic=monotonic)
         self._executor = StepExecutor(
             InlineExecutors(registry, files, rng),
-            PoolCalls(calls, no_workers_after_s=no_workers_after_s, monotonic=monotonic),
+            PoolCalls(
+                calls, is_waited_for=self._is_waited_for, no_workers_after_s=no_workers_after_s, monotonic=monotonic
+            ),
         )
         self._parts = DriverParts(
             state=state,
@@ -78,8 +83,8 @@ class FlowEngine:
             look_s=look_s,
             monotonic=monotonic,
         )
-        self._is_idle = asyncio.Event()
-        self._is_idle.set()
+        self._file_sweep = file_sweep
+        self._swept = 0
         self._is_draining = False
 
     async def run(self) -> None:
@@ -99,12 +104,9 @@ class FlowEngine:
             stop_listening()
 
     async def drain(self, grace_s: float) -> None:
-        """Start no more runs, let those driven here end for `grace_s`, then give the rest to other servers."""
+        """Start and take no more runs, let those driven here end for `grace_s`, then give the rest to other servers."""
         self._is_draining = True
-        with suppress(TimeoutError):
-            async with asyncio.timeout(grace_s):
-                await self._is_idle.wait()
-        await self._runs.drain()
+        await self._runs.drain(grace_s)
 
     async def start(
         self, plan: FlowPlan, digest: str, inputs: Mapping[str, NativeValue], options: StartOptions
@@ -194,7 +196,6 @@ class FlowEngine:
         """Drive a run; returning strikes it from the queue, raising gives it to the next server."""
         driver = RunDriver(claim, self._parts)
         self._drivers[claim.execution_id] = driver
-        self._is_idle.clear()
         try:
             await driver.drive()
         except RunLostError as error:
@@ -206,30 +207,43 @@ class FlowEngine:
             if self._drivers.get(claim.execution_id) is driver:
                 del self._drivers[claim.execution_id]
                 self._watching.look(claim.execution_id)
-            if not self._drivers:
-                self._is_idle.set()
         with suppress(FlowError):  # the sweep comes back to it
             await self._state.unlist_open(claim.execution_id)
 
     def _on_signal(self, message: bytes | None) -> None:
-        driver = self._drivers.get(message.decode()) if message is not None else None
+        if message is None:
+            for driver in self._drivers.values():
+                driver.look()
+            return
+        addressed = self._drivers.get(message.decode())
+        if addressed is not None:
+            addressed.post(CancelRequested())
+
+    async def _is_waited_for(self, execution_id: str) -> bool:
+        """Whether a result that nobody here waits for may be asked for yet, by another server or later here."""
+        driver = self._drivers.get(execution_id)
         if driver is not None:
-            driver.post(CancelRequested())
+            return not driver.is_under_way
+        status = await self._state.status_of(execution_id)
+        return status is not None and not status.is_terminal
 
     async def _sweep_forever(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
             with suppress(FlowError):
                 await self.sweep()
+                if self._file_sweep is not None:
+                    await self._file_sweep.sweep(self._state.status_of)
 
     async def sweep(self) -> None:
         """Put open runs that nobody here drives on the queue: a no-op for all but those that fell between.
+
+        A page of them each time, oldest first, then from the beginning again.
 
         Raises:
             FlowError: STORE_UNAVAILABLE.
         """
         created_before_ms = self._state.clock.now_ms() - int(SWEEP_S * 1000)
-        offset = 0
-        while page := await self._state.open_runs(created_before_ms, offset=offset, limit=SWEEP_PAGE):
-            await asyncio.gather(*(self._runs.put(run, to_self=False) for run in page if run not in self._drivers))
-            offset += len(page)
+        page = await self._state.open_runs(created_before_ms, offset=self._swept, limit=SWEEP_PAGE)
+        await asyncio.gather(*(self._runs.put(run, to_self=False) for run in page if run not in self._drivers))
+        self._swept = self._swept + len(page) if len(page) == SWEEP_PAGE else 0

@@ -1,12 +1,17 @@
-"""What one template may spend: work, output and time. The sandbox bounds single operations, this bounds their sum."""
+"""What one template may spend: work and output. The sandbox bounds single operations, this bounds their sum.
+
+The work decides, so that a rendering ends the same way on every machine, however busy: within a second or so.
+"""
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 from jinja2 import nodes
@@ -15,21 +20,32 @@ from jinja2.visitor import NodeTransformer
 
 from promptflow_codegen.template_sandbox import FlowEnvironment, TemplateLimitError
 from promptflow_core.values import FileRef, NativeValue
+from promptflow_server.engine.template_costs import COMPARING, PER_ITERATION, PER_VALUE, SKIMMING, Rate, rate_of
 
-PER_VALUE, PER_ITERATION = 8, 40
-"""Work of one value that is made or looked at, and of one turn of a loop, in units of one character."""
-
-_LOOP, _MADE, _JOINED, _NO_ELSE = "\x00loop", "\x00made", "\x00joined", "\x00no else"
-# Names that no template can spell.
+_LOOP, _MADE, _JOINED, _READ, _COMPARED, _NO_ELSE = (
+    # Names that no template can spell.
+    *("\x00loop", "\x00made", "\x00joined", "\x00read", "\x00compared", "\x00no else"),
+)
+_COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "lt": operator.lt,
+    "lteq": operator.le,
+    "gt": operator.gt,
+    "gteq": operator.ge,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateLimits:
-    """`work` counts characters; a value or a turn of a loop weighs as much as several."""
+    """`work` counts characters; a value or a turn of a loop weighs as much as several.
+
+    `wall_s` stops what the work does not see; nothing else takes nearly as long.
+    """
 
     output_bytes: int = 1 << 20
     work: int = 4_000_000
-    wall_s: float = 1.0
+    wall_s: float = 10.0
     depth: int = 64
 
 
@@ -105,8 +121,18 @@ class BudgetedEnvironment(FlowEnvironment):
     def __init__(self, undefined: type[Undefined]) -> None:
         super().__init__()
         self.undefined = undefined
-        own = {_LOOP: _counted, _MADE: _made, _JOINED: _joined, _NO_ELSE: _no_else(undefined)}
-        self.filters = {**self.filters, **own}
+        own = {
+            _LOOP: _counted,
+            _MADE: _made,
+            _JOINED: _joined,
+            _READ: _read,
+            _COMPARED: _compared,
+            _NO_ELSE: _no_else(undefined),
+        }
+        self.filters = {name: _paid(function, rate_of(name)) for name, function in self.filters.items()} | own
+        self.tests = {
+            name: _paid(function, SKIMMING if name in COMPARING else None) for name, function in self.tests.items()
+        }
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Repetition is paid for before it happens, everything else after."""
@@ -116,6 +142,12 @@ class BudgetedEnvironment(FlowEnvironment):
                 return super().call_binop(context, operator, left, right)
             case _:
                 return _made(super().call_binop(context, operator, left, right))
+
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - as in Jinja2
+        """A method reads its object."""
+        read = (getattr(__obj, "__self__", None), *args, *kwargs.values())
+        _current.get().spend(PER_VALUE + sum(map(SKIMMING.of, read)))
+        return _read(super().call(__context, __obj, *args, **kwargs))
 
 
 def budgeted(template: nodes.Template) -> nodes.Template:
@@ -193,6 +225,39 @@ def _made(value: Any) -> Any:
     return value
 
 
+def _paid(function: Any, rate: Rate | None) -> Any:
+    """The function, which pays for what it reads before it runs and for what it answers after."""
+    if rate is None:
+        return function
+
+    @wraps(function)  # Jinja looks at its marks
+    def paid(*args: Any, **kwargs: Any) -> Any:
+        budget = _current.get()
+        budget.spend(sum(map(rate.of, args)) + sum(map(rate.of, kwargs.values())))
+        result = function(*args, **kwargs)
+        budget.spend(SKIMMING.of(result))
+        return result
+
+    return paid
+
+
+def _read(value: Any) -> Any:
+    _current.get().spend(SKIMMING.of(value))
+    return value
+
+
+def _compared(left: Any, comparison: str, right: Any) -> Any:
+    _pay_comparison(_current.get(), left, right)
+    return _COMPARISONS[comparison](left, right)
+
+
+def _pay_comparison(budget: Budget, *operands: Any) -> None:
+    if all(isinstance(operand, list | dict) for operand in operands):
+        budget.measure(min(operands, key=len))
+    else:
+        budget.spend(min(map(SKIMMING.of, operands)))
+
+
 def _no_else(undefined: type[Undefined]) -> Callable[[Any], Undefined]:
     return lambda _: undefined(hint="an `if` that does not hold has no `else`")
 
@@ -225,6 +290,19 @@ class _Budgeting(NodeTransformer):
         self.generic_visit(node)
         return _filtered(_JOINED, nodes.List(node.nodes, lineno=node.lineno))
 
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        first = node.ops[0]
+        if len(node.ops) == 1 and first.op in _COMPARISONS:
+            return _filtered(_COMPARED, node.expr, nodes.Const(first.op, lineno=node.lineno), first.expr)
+        for operand in node.ops:
+            operand.expr = _filtered(_READ, operand.expr)
+        return node
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        return _filtered(_READ, node) if isinstance(node.arg, nodes.Slice) else node
+
     def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.Node:  # noqa: N802
         self.generic_visit(node)
         if node.expr2 is None:
@@ -237,5 +315,5 @@ class _Budgeting(NodeTransformer):
         return _filtered(_MADE, node)
 
 
-def _filtered(name: str, node: Any) -> nodes.Filter:
-    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
+def _filtered(name: str, node: Any, *arguments: nodes.Expr) -> nodes.Filter:
+    return nodes.Filter(node, name, list(arguments), [], None, None, lineno=node.lineno)

@@ -1,6 +1,7 @@
 """How watchers hear of a run: at once where it is driven here, by a push where it is driven elsewhere, and by looking.
 
-The stored events are the truth; what arrives here only says when to look, or spares the look.
+The stored events are the truth; what arrives here only says when to look, or spares the look. What is not stored is
+shown behind the stored event that it follows or not at all: it says how the run stood then.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 
 import msgspec
 
 from promptflow_core.errors import FlowError, Reason
 from promptflow_core.records import EventKind, EventRecord
+from promptflow_server.engine.transitions import Announce
 from promptflow_server.store.records import decode_record, encode_record
 from promptflow_server.store.state import EVENTS_PER_READ, StateManager
 
@@ -25,6 +28,10 @@ FEED_LENGTH = 256
 PUBLISH_S = 0.05
 
 _UNSTORED = b"u"
+_MALFORMED = (msgspec.MsgspecError, ArithmeticError, RecursionError, ValueError)
+
+_Heard = EventRecord | Announce | int | None
+"""A stored event, one that is not stored, the sequence of a stored one, or None: look for yourself."""
 
 
 class Watching:
@@ -49,22 +56,27 @@ class Watching:
         self._monotonic = monotonic
         self._feeds: dict[str, list[_Feed]] = {}
         self._channels: dict[str, Callable[[], None]] = {}
-        self._unpublished: dict[tuple[str, str], EventRecord] = {}
+        self._unpublished: dict[str, dict[str, Announce]] = {}
         self._has_unpublished = asyncio.Event()
 
-    def tell(self, execution_id: str, events: Sequence[EventRecord]) -> None:
-        """What the owner of a run has just stored, and what it does not store, in order."""
+    def tell(self, execution_id: str, stored: Sequence[EventRecord], announced: Sequence[Announce] = ()) -> None:
+        """What the owner of a run has just stored, and what it does not store."""
+        told: list[EventRecord | Announce] = sorted([*stored, *announced], key=_place)
         for feed in self._feeds.get(execution_id, ()):
-            feed.extend(events)
+            feed.extend(told)
+        if stored:
+            # What was not published yet follows an older event, so that nobody would show it.
+            self._unpublished.pop(execution_id, None)
 
     def look(self, execution_id: str) -> None:
         """The run is driven here no more: what follows is heard from elsewhere, or was missed."""
         for feed in self._feeds.get(execution_id, ()):
             feed.extend([None])
 
-    def publish(self, event: EventRecord) -> None:
+    def publish(self, announced: Announce) -> None:
         """Tell other processes an event that is not stored: of each step the latest, 20 times a second."""
-        self._unpublished[event.execution_id, event.step] = event
+        event = announced.event
+        self._unpublished.setdefault(event.execution_id, {})[event.step] = announced
         self._has_unpublished.set()
 
     async def run(self) -> None:
@@ -72,10 +84,10 @@ class Watching:
         while True:
             await self._has_unpublished.wait()
             self._has_unpublished.clear()
-            latest, self._unpublished = self._unpublished, {}
-            for event in latest.values():
-                with suppress(FlowError):  # it may be lost
-                    await self._state.announce(event.execution_id, self._prefix + encode_record(event))
+            for execution_id in tuple(self._unpublished):
+                for announced in self._unpublished.pop(execution_id, {}).values():
+                    with suppress(FlowError):  # it may be lost
+                        await self._state.announce(execution_id, self._prefix + _encoded(announced))
             await asyncio.sleep(PUBLISH_S)
 
     async def watch(self, execution_id: str, after: int) -> AsyncGenerator[EventRecord]:
@@ -98,21 +110,20 @@ class Watching:
                 page = await self._look(execution_id, last)
                 for event in page:
                     last = max(last, event.sequence)
-                    percentage = event.progress.percentage
-                    yield event
+                    percentage = max(percentage, event.progress.percentage)
+                    yield _at_least(percentage, event)
                 if len(page) == EVENTS_PER_READ:
                     continue
                 must_look = False
             match await feed.next(self._look_s):
-                case EventRecord(sequence=0) as event if event.progress.percentage >= percentage:
-                    percentage = event.progress.percentage
-                    yield event
+                case Announce(event=event, after=after) if after == last:
+                    if event.progress.percentage >= percentage:
+                        percentage = event.progress.percentage
+                        yield event
                 case EventRecord() as event if event.sequence == last + 1:
-                    last, percentage = event.sequence, event.progress.percentage
-                    yield event
-                case EventRecord() as event:
-                    must_look = event.sequence > last
-                case int() as sequence:
+                    last, percentage = event.sequence, max(percentage, event.progress.percentage)
+                    yield _at_least(percentage, event)
+                case EventRecord(sequence=sequence) | Announce(after=sequence) | int(sequence):
                     must_look = sequence > last
                 case None:
                     must_look = True
@@ -154,23 +165,39 @@ class Watching:
 
     def _on_message(self, execution_id: str, message: bytes | None) -> None:
         if message is None:
-            heard: EventRecord | int | None = None
+            heard: _Heard = None
         elif self._is_driven_here(execution_id):
             return
         elif message.isdigit():
             heard = int(message)
         elif message.startswith(_UNSTORED) and not message.startswith(self._prefix):
-            heard = _decoded(message)
+            heard = _decoded(message.partition(b"\0")[2])
         else:
             return
         for feed in self._feeds.get(execution_id, ()):
             feed.extend([heard])
 
 
-def _decoded(message: bytes) -> EventRecord | None:
+def _place(told: EventRecord | Announce) -> tuple[int, bool]:
+    return (told.after, True) if isinstance(told, Announce) else (told.sequence, False)
+
+
+def _at_least(percentage: float, event: EventRecord) -> EventRecord:
+    """The event of a run that has told a higher percentage, to which a new owner has yet to come back."""
+    if event.progress.percentage >= percentage:
+        return event
+    return replace(event, progress=replace(event.progress, percentage=percentage))
+
+
+def _encoded(announced: Announce) -> bytes:
+    return b"%d\0%b" % (announced.after, encode_record(announced.event))
+
+
+def _decoded(text: bytes) -> Announce | None:
+    after, _, event = text.partition(b"\0")
     try:
-        return decode_record(message.partition(b"\0")[2], EventRecord)
-    except msgspec.MsgspecError:  # from a server of another version
+        return Announce(decode_record(event, EventRecord), int(after))
+    except _MALFORMED:  # from a server of another version
         return None
 
 
@@ -178,15 +205,15 @@ class _Feed:
     """What one watcher has heard and not yet looked at; what it is too slow for is dropped, for it can be read."""
 
     def __init__(self) -> None:
-        self._heard: deque[EventRecord | int | None] = deque(maxlen=FEED_LENGTH)
+        self._heard: deque[_Heard] = deque(maxlen=FEED_LENGTH)
         self._has_heard = asyncio.Event()
 
-    def extend(self, heard: Iterable[EventRecord | int | None]) -> None:
+    def extend(self, heard: Iterable[_Heard]) -> None:
         self._heard.extend(heard)
         self._has_heard.set()
 
-    async def next(self, within_s: float) -> EventRecord | int | None:
-        """An event, the sequence of one, or None: look for yourself."""
+    async def next(self, within_s: float) -> _Heard:
+        """The next that was heard; None where nothing was."""
         if not self._heard:
             self._has_heard.clear()
             with suppress(TimeoutError):

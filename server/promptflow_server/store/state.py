@@ -33,6 +33,9 @@ LAYOUT = "pf1"
 EVENTS_PER_READ = 200
 PROMPT_S = 0.2
 
+KEEP_S = 7 * 24 * 3600.0
+"""How long a run that has ended can be read, and its id makes no second run."""
+
 
 class Signal(StrEnum):
     """What others may ask of the owner of a run."""
@@ -68,11 +71,19 @@ class OpenedRun:
 
 class StateManager:
     """Runs in Redis. Every method raises FlowError STORE_UNAVAILABLE after the link's patience; then a write may
-    have happened or still happen, and may be repeated.
+    have happened or still happen, and may be repeated. Redis forgets a run `keep_s` after its end.
     """
 
-    def __init__(self, link: Link, clock: RedisClock | None = None, monotonic: Seconds = time.monotonic) -> None:
+    def __init__(
+        self,
+        link: Link,
+        clock: RedisClock | None = None,
+        monotonic: Seconds = time.monotonic,
+        *,
+        keep_s: float = KEEP_S,
+    ) -> None:
         self._link = link
+        self._keep_ms = max(1, round(keep_s * 1000))
         self._monotonic = monotonic
         source = files("promptflow_server.store").joinpath("lua/executions.lua")
         self._library = FunctionLibrary.versioned(LAYOUT, source.read_text("utf-8"))
@@ -124,6 +135,8 @@ class StateManager:
     ) -> Signal | None:
         """Write one transition of the run that stood at `sequence`; answers what others ask of its owner.
 
+        The transition that ends the run also sets when it is forgotten.
+
         Raises:
             RunLostError: another owns the run, it has ended, or it does not stand at `sequence`.
         """
@@ -132,7 +145,7 @@ class StateManager:
         _, signal = await self._write(
             "run_commit",
             execution_id,
-            *(epoch, sequence),
+            *(epoch, sequence, self._keep_ms),
             *(len(head_fields) // 2, *head_fields),
             *(len(steps), *step_fields),
             *map(encode_record, events),
@@ -156,6 +169,11 @@ class StateManager:
     async def signal_of(self, execution_id: str) -> Signal | None:
         """The signal that waits for the owner of the run."""
         return _signal(await self._link.execute("HGET", keys.execution_head(execution_id), "sig") or b"")
+
+    async def status_of(self, execution_id: str) -> ExecutionStatus | None:
+        """The status of the run; None: there is none, or it is forgotten."""
+        status: bytes | None = await self._link.execute("HGET", keys.execution_head(execution_id), "status")
+        return None if status is None else ExecutionStatus(status.decode())
 
     async def read(self, execution_id: str) -> ExecutionRecord:
         """The run as it stands.

@@ -73,7 +73,7 @@ class Child:
         """Whether it, and no earlier process of the part, is ready."""
         if part.ready_line and not await asyncio.to_thread(self._has_written, part.ready_line.encode()):
             return False
-        return part.is_ready is None or await part.is_ready()
+        return part.is_ready is None or await part.is_ready(self.pid)
 
     def last_lines(self, count: int) -> list[str]:
         """The end of what it wrote, oldest line first."""

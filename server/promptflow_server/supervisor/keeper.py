@@ -57,7 +57,7 @@ class Keeper:
         """Have the part running until cancelled; a cancel leaves the process as it is, for `stop`.
 
         Raises:
-            PartFailedError: it dies again and again.
+            PartFailedError: it dies again and again before it was ever ready.
         """
         deaths = DeathRecord()
         while True:
@@ -66,7 +66,8 @@ class Keeper:
             lived_s = self._clock() - began
             # Time spent on not becoming ready is no life.
             deaths = deaths.with_death(lived_s if end.was_ready else 0.0, self._policy)
-            if deaths.is_hopeless(self._policy):
+            # A part that was ready once is told, and tried for ever: others still serve.
+            if deaths.is_hopeless(self._policy) and not self.ready.is_set():
                 raise PartFailedError(self.part.name, end.how, self._log, self._last_lines())
             delay_s = deaths.delay_s(self._policy)
             self._tell(PartChange.DIED, lived_s, f"{end.how}; starts again in {delay_s:.1f} s")

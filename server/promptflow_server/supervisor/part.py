@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-Probe = Callable[[], Awaitable[bool]]
-"""Whether a part is ready now; answers soon, and never raises."""
+Probe = Callable[[int], Awaitable[bool]]
+"""Whether a part is ready now, given the id of its process; answers soon, and never raises."""
 
 Drain = Callable[[], Awaitable[None]]
 """Asks a part to finish what it does; returns when it has."""

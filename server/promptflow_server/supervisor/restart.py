@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
-    """A part is given up that `max_quick_deaths` times in a row died within `steady_s` of its start."""
+    """A part is given up that was never ready and `max_quick_deaths` times in a row died within `steady_s`."""
 
     max_quick_deaths: int = 5
     steady_s: float = 10.0

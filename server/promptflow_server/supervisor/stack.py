@@ -10,15 +10,15 @@ from pathlib import Path
 
 import httpx
 
+from promptflow_core.settings import Settings
 from promptflow_server.gateway.config import Address, Instance, derive_config, source_config
 from promptflow_server.gateway.envoy import envoy_binary, validate
 from promptflow_server.gateway.twins import EdgeContract
 from promptflow_server.gateway.xds import write_transcoder
 from promptflow_server.supervisor.part import Part
 from promptflow_server.supervisor.ports import LOOPBACK, Ports
-from promptflow_server.supervisor.readiness import PROBE_TIMEOUT_S, grpc_serves, http_answers
+from promptflow_server.supervisor.readiness import PROBE_TIMEOUT_S, grpc_serves, http_answers, worker_beats
 
-WORKER_READY = "worker_ready"
 ENVOY_DRAIN_S = 10
 
 _POLL_S = 0.1
@@ -76,7 +76,7 @@ class Stack:
         return Part(
             name=name,
             command=command,
-            ready_line=WORKER_READY,
+            is_ready=worker_beats(Settings.from_environment(self.environment).redis_url, self.queues),
             environment=self.environment,
             directory=self.project,
             ready_within_s=120,

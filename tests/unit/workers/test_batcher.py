@@ -59,6 +59,8 @@ class Recorder(BaseExecutor[Text, Answer]):
         self.contexts.append(context)
         self.started.set()
         await self.may_end.wait()
+        if any(config.text == "away" for config in configs):
+            raise FlowError(Reason.MODEL_UNAVAILABLE, "the model is away", metadata={"model": "m"})
         return [self.answer(config) for config in configs]
 
     def answer(self, config: Text) -> ExecutionResult[Answer] | FlowError:
@@ -67,6 +69,10 @@ class Recorder(BaseExecutor[Text, Answer]):
         if config.text == "bug":
             raise ZeroDivisionError("this one breaks the batch")
         return ExecutionResult(Answer(text=config.text.upper()))
+
+
+class Single(Recorder):
+    batch = BatchPolicy()
 
 
 class Forgetful(Recorder):
@@ -135,6 +141,50 @@ async def test_a_bad_call_fails_alone(text: str, error: type[Exception]) -> None
     assert answers[0] == "A"
     assert answers[2] == "C"
     assert isinstance(answers[1], error)
+
+
+async def test_a_refusal_of_the_whole_batch_is_everyones_and_is_not_tried_again() -> None:
+    executor = Recorder()
+    batcher = Batcher(executor)
+    answers = await asyncio.gather(*(run(batcher, each) for each in ("a", "away", "c")), return_exceptions=True)
+    records = [answer.record for answer in answers if isinstance(answer, FlowError)]
+    assert records == 3 * [FlowError(Reason.MODEL_UNAVAILABLE, "the model is away", metadata={"model": "m"}).record]
+    assert len({id(answer) for answer in answers}) == 3
+    assert executor.batches == [["a", "away", "c"]]
+
+
+class Wide(Recorder):
+    batch = BatchPolicy(max_items=16)
+
+
+async def test_the_one_that_breaks_a_batch_is_found_by_halving() -> None:
+    executor = Wide()
+    texts = ["bug", *"abcdefghijklmno"]
+    batcher = Batcher(executor)
+    answers = await asyncio.gather(*(run(batcher, text) for text in texts), return_exceptions=True)
+    assert isinstance(answers[0], ZeroDivisionError)
+    assert answers[1:] == list("ABCDEFGHIJKLMNO")
+    assert [len(batch) for batch in executor.batches] == [16, 8, 4, 2, 1, 1, 2, 4, 8]
+
+
+async def test_an_executor_that_cancels_itself_fails_its_call_and_a_cancelled_call_is_cancelled() -> None:
+    class Quitter(Single):
+        async def execute(self, context: ExecutionContext, config: Text) -> ExecutionResult[Answer]:
+            if config.text == "quit":
+                raise asyncio.CancelledError
+            self.started.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    executor = Quitter()
+    batcher = Batcher(executor)
+    with pytest.raises(RuntimeError, match="cancelled its own call"):
+        await run(batcher, "quit")
+    task = asyncio.create_task(run(batcher, "a"))
+    await executor.started.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
 
 
 async def test_a_batch_with_too_few_answers_fails_rather_than_mixing_them_up() -> None:
@@ -206,10 +256,6 @@ async def test_progress_of_a_batch_is_told_to_every_call() -> None:
     assert told == ["c1 50 half", "c2 50 half"]
 
 
-class Single(Recorder):
-    batch = BatchPolicy()
-
-
 async def test_an_executor_without_batches_runs_its_calls_side_by_side() -> None:
     executor = Single()
     executor.may_end.clear()
@@ -231,3 +277,20 @@ async def test_closing_stops_what_runs() -> None:
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit])
+@pytest.mark.parametrize("max_items", [1, 4])
+async def test_an_executor_that_would_end_the_process_fails_its_call_alone(
+    error: type[BaseException], max_items: int
+) -> None:
+    class Exits(BaseExecutor[Text, Answer]):
+        name = "exits"
+        batch = BatchPolicy(max_items=max_items)
+        Config, Output = Text, Answer
+
+        async def execute(self, context: ExecutionContext, config: Text) -> ExecutionResult[Answer]:
+            raise error
+
+    with pytest.raises(RuntimeError, match=f"raised {error.__name__}"):
+        await run(Batcher(Exits()), "a")

@@ -74,11 +74,38 @@ async def test_nothing_is_claimed_before_the_startup_hook_has_ended(link: Link) 
     worker = QueueWorker(link, "w1", {"q": run}, WorkerOptions(LANE, handle_signals=False, on_startup=on_startup))
     running = asyncio.create_task(worker.async_run())
     async with asyncio.timeout(5):
-        while (await queue.depth()).workers == 0:
+        while not await link.execute("ZCARD", "pf:{q}:workers"):
             pass
-        assert (await queue.depth()).waiting == 1
+        depth = await queue.depth()
+        assert (depth.workers, depth.waiting) == (0, 1)
         may_start.set()
         await ran.wait()
+    await worker.drain()
+    await finished(worker, running)
+
+
+async def test_a_queue_opens_as_soon_as_it_may_whatever_the_others_wait_for(link: Link) -> None:
+    may_open, ran = {"q": asyncio.Event(), "slow": asyncio.Event()}, asyncio.Queue[str]()
+
+    async def opens_after(queue: str) -> None:
+        await may_open[queue].wait()
+
+    async def run(ctx: dict[Any, Any], job: Job) -> bytes:
+        ran.put_nowait(job.id)
+        return b""
+
+    for queue in may_open:
+        await Queue(link, queue).put("p1", [(f"x/{queue}", 0, b"body")])
+    options = WorkerOptions(LANE, handle_signals=False, opens_after=opens_after)
+    worker = QueueWorker(link, "w1", dict.fromkeys(may_open, run), options)
+    running = asyncio.create_task(worker.async_run())
+    async with asyncio.timeout(5):
+        may_open["q"].set()
+        assert await ran.get() == "x/q"
+        slow = await Queue(link, "slow").depth()
+        assert (slow.workers, slow.waiting) == (0, 1)
+        may_open["slow"].set()
+        assert await ran.get() == "x/slow"
     await worker.drain()
     await finished(worker, running)
 

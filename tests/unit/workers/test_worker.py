@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -46,6 +46,22 @@ class Report(ExecutorOutput):
     count: int | None = None
 
 
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+FAILURES: Mapping[str, Callable[[], BaseException]] = {
+    "bug": lambda: ZeroDivisionError("division by zero"),
+    "refuse": lambda: FlowError(Reason.FILE_UNREADABLE, "not an image", metadata={"page": "2"}),
+    "time out by itself": lambda: TimeoutError("the other side is slow"),
+    "fail with bytes": lambda: OSError("cannot open scan-\udce9.png"),
+    "refuse with bytes": lambda: FlowError(Reason.FILE_UNREADABLE, "\udce9", metadata={"\udce9": "\udce9"}),
+    "fail without words": MuteError,
+    "cancel itself": asyncio.CancelledError,
+}
+
+
 class Worker(BaseExecutor[Order, Report]):
     """Does what its config says."""
 
@@ -53,26 +69,22 @@ class Worker(BaseExecutor[Order, Report]):
     Config, Output = Order, Report
 
     async def execute(self, context: ExecutionContext, config: Order) -> ExecutionResult[Report]:
+        if config.do in FAILURES:
+            raise FAILURES[config.do]()
         match config.do:
-            case "bug":
-                raise ZeroDivisionError("division by zero")
-            case "refuse":
-                raise FlowError(Reason.FILE_UNREADABLE, "not an image", metadata={"page": "2"})
             case "lie":
                 return ExecutionResult(Report.model_construct(text=cast("str", 3)))
             case "hang":
                 await asyncio.Event().wait()
             case "progress":
                 for percentage in range(100):
-                    await context.emit_progress(percentage, "working")
+                    await context.emit_progress(percentage, "working on scan-\udce9.png")
             case "read":
                 assert config.file is not None
                 return ExecutionResult(Report(text=context.files.path(config.file).read_text()))
             case "tell":
                 about = (context.execution_id, context.step, context.call_id, context.attempt)
                 return ExecutionResult(Report(text=repr(about)))
-            case "time out by itself":
-                raise TimeoutError("the other side is slow")
         return ExecutionResult(Report(text=config.do.upper()))
 
 
@@ -154,7 +166,8 @@ async def start_pool(settings: Settings) -> AsyncIterator[StartPool]:
     def start(*executors: type[Worker], url: str = settings.redis_url) -> asyncio.Task[None]:
         registry = ExecutorRegistry(executors or (Worker,))
         options = PoolOptions(slots=4, name="pool", lease=FAST)
-        serving = serve_pool(settings.model_copy(update={"redis_url": url}), ["q", "empty"], registry, options)
+        queues = ["slow", "q", "empty"]
+        serving = serve_pool(settings.model_copy(update={"redis_url": url}), queues, registry, options)
         pools.append(asyncio.create_task(serving))
         return pools[-1]
 
@@ -177,6 +190,10 @@ async def test_a_call_is_answered_with_its_output_and_the_workers_name(client: C
     [
         (call(1, "bug"), Reason.EXECUTOR_FAILED, "ZeroDivisionError: division by zero"),
         (call(1, "time out by itself"), Reason.EXECUTOR_FAILED, "TimeoutError: the other side is slow"),
+        (call(1, "fail with bytes"), Reason.EXECUTOR_FAILED, "OSError: cannot open scan-?.png"),
+        (call(1, "fail without words"), Reason.EXECUTOR_FAILED, "MuteError: "),
+        (call(1, "cancel itself"), Reason.EXECUTOR_FAILED, "RuntimeError: the executor cancelled its own call"),
+        (call(1, "refuse with bytes"), Reason.FILE_UNREADABLE, "?"),
         (call(1, "refuse"), Reason.FILE_UNREADABLE, "not an image"),
         (call(1, "lie"), Reason.OUTPUT_INVALID, "executor `worker` answered what its Output does not allow: text: 3"),
         (call(1, extra=1), Reason.CONFIG_INVALID, "`config.extra`: Extra inputs are not permitted"),
@@ -263,7 +280,7 @@ async def test_an_executor_knows_its_call_and_reads_its_files(
 async def test_progress_is_told_but_not_all_of_it(client: Client, start_pool: StartPool) -> None:
     start_pool()
     await client.ask(call(1, "progress"))
-    assert client.progress[0] == CallProgress(call(1).id, 0.0, "working")
+    assert client.progress[0] == CallProgress(call(1).id, 0.0, "working on scan-?.png")
     assert len(client.progress) < 20
 
 
@@ -278,6 +295,27 @@ async def test_an_executor_that_cannot_start_says_so_and_hinders_no_other(
         "run `promptflow models pull absent`",
     )
     assert (await client.ask(call(2))).output is not None
+
+
+async def test_an_executor_that_takes_long_to_start_hinders_no_other_queue(
+    client: Client, start_pool: StartPool
+) -> None:
+    may_start = asyncio.Event()
+
+    class Slow(Worker):
+        name, queue = "slow", "slow"
+
+        async def start(self) -> None:
+            await may_start.wait()
+
+    start_pool(Worker, Slow)
+    assert (await client.ask(call(1))).output is not None
+    slow = call(2, executor="slow")
+    await client.dispatch.put("slow", [slow])
+    depth = await client.dispatch.depth("slow")
+    assert (depth.workers, depth.waiting) == (0, 1)
+    may_start.set()
+    assert (await client.result(slow.id)).output is not None
 
 
 async def test_an_executor_that_can_start_later_serves_then(client: Client, start_pool: StartPool) -> None:

@@ -10,6 +10,6 @@ again after any loss; a result counts only under the latest token. Nothing here 
 - `queue`       the transitions of one queue, typed; `queue.lua` performs them
 - `turns`       what one turn of the loop asks for, sent as one
 - `link`        the connections of a process: `commands`, `pushes`, over `wire`; `functions` names Lua libraries
-- `clock`       Redis time
+- `clock`       Redis time; `backoff` the waits for a Redis that is away
 - `blobs`       the file store
 """

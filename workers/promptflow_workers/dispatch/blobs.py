@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import re
 import secrets
 import shutil
@@ -14,6 +13,7 @@ from typing import BinaryIO, ParamSpec, TypeVar
 
 from promptflow_core.errors import FlowError, Reason
 from promptflow_core.values import FileRef
+from promptflow_workers.durable import flush
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -111,16 +111,11 @@ async def _copy(chunks: AsyncIterator[bytes], file: BinaryIO, name: str, max_byt
 
 def _publish(file: BinaryIO, temporary: Path, path: Path) -> None:
     """Make the finished file visible, so that it is there after a power cut."""
-    file.flush()
-    os.fsync(file.fileno())
     file.close()
+    flush(temporary)
     temporary.rename(path)
-    for folder in (path.parent, path.parent.parent):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    flush(path.parent)
+    flush(path.parent.parent)
 
 
 def _remove_if_empty(folder: Path) -> None:

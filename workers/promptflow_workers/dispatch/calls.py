@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from itertools import chain
 
 import msgspec
 import structlog
@@ -45,10 +46,10 @@ class RedisCallDispatch:
                 async with asyncio.timeout(REREAD_S):
                     await self._news.wait()
             self._news.clear()
-            for pool in tuple(self._pools.values()):
-                while page := await pool.unread():
-                    for reply in page:
-                        yield reply
+            # A page of each, so that a pool that answers without end starves no other.
+            found = await asyncio.gather(*(pool.unread() for pool in tuple(self._pools.values())))
+            for reply in chain.from_iterable(found):
+                yield reply
 
     async def ack(self, queue: str, call_ids: Sequence[str]) -> None:
         """See `CallDispatch.ack`."""
@@ -86,7 +87,7 @@ class _Pool:
         self.stop_listening = queue.listen_as_owner(process, self._on_news)
 
     async def unread(self) -> list[CallResult | CallProgress]:
-        """The next page of replies; empty when there are none, or none can be had now."""
+        """The next page of replies, and `news` where there may be more; empty where none can be had now."""
         try:
             entries = await self._queue.replies(self._process, self._last)
         except FlowError as error:
@@ -96,8 +97,9 @@ class _Pool:
         for entry_id, fields in entries:
             self._last = entry_id
             page += [reply for kind, payload in _pairs(fields) if (reply := _decoded(kind, payload)) is not None]
-        # A page of unreadable entries is not the end.
-        return page if page or not entries else await self.unread()
+        if entries:
+            self._news.set()
+        return page
 
     async def _put(self, calls: Sequence[Call]) -> None:
         encoded = [(call.id, call.epoch, msgspec.msgpack.encode(call)) for call in calls]

@@ -6,16 +6,17 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import DataError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
 from promptflow_core.errors import FlowError, Reason
+from promptflow_workers.dispatch.backoff import REDIS_AWAY
 from promptflow_workers.dispatch.wire import Argument, Wire
 
 ROUND_TRIP_S = 5.0
 MAX_BATCH = 512
-FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.02, 1.0
 
 # Replies that pass: the connection stays, the command is sent again. redis-py has no classes for these.
 _TRANSIENT = ("MISCONF", "BUSY ", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "NOREPLICAS")
@@ -23,7 +24,7 @@ _TRANSIENT = ("MISCONF", "BUSY ", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "NORE
 
 @dataclass(eq=False, slots=True)
 class _Command:
-    arguments: tuple[Argument, ...]
+    packed: Sequence[bytes]
     reply: asyncio.Future[Any]
     refusals: int = 0
 
@@ -34,8 +35,9 @@ class CommandPipeline:
     Hence a command may take effect twice, and one whose caller gave up may still take effect: commands are idempotent.
     """
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, rng: Random) -> None:
         self._wire = wire
+        self._rng = rng
         self._waiting: deque[_Command] = deque()
         self._sender: asyncio.Task[None] | None = None
         self._last_error = "no answer"
@@ -45,10 +47,10 @@ class CommandPipeline:
         """The reply to one command.
 
         Raises:
-            FlowError: STORE_UNAVAILABLE after `patience_s`.
+            FlowError: STORE_UNAVAILABLE after `patience_s`; INTERNAL where an argument cannot be encoded.
             redis.exceptions.ResponseError: the server refused the command for a reason that does not pass.
         """
-        command = _Command(arguments, asyncio.get_running_loop().create_future())
+        command = _Command(self._pack(arguments), asyncio.get_running_loop().create_future())
         self._enqueue(command)
         try:
             async with asyncio.timeout(patience_s):
@@ -77,20 +79,28 @@ class CommandPipeline:
         if self._sender is None or self._sender.done():
             self._sender = asyncio.get_running_loop().create_task(self._send_all())
 
+    def _pack(self, arguments: tuple[Argument, ...]) -> Sequence[bytes]:
+        try:
+            return self._wire.pack_command(*arguments)
+        except (DataError, UnicodeError) as error:
+            raise FlowError(
+                Reason.INTERNAL, f"an argument of {arguments[0]!r} cannot be encoded for Redis: {error}"
+            ) from error
+
     async def _send_all(self) -> None:
-        backoff_s = FIRST_BACKOFF_S
+        failures = 0
         while self._waiting:
             batch = self._next_batch()
             try:
                 async with asyncio.timeout(ROUND_TRIP_S):
                     await self._round_trip(batch)
-                backoff_s = FIRST_BACKOFF_S
+                failures = 0
             except (RedisError, OSError, TimeoutError) as error:
                 self._last_error = str(error) or f"no answer within {ROUND_TRIP_S:g} s"
                 self._put_back(batch)
                 await self._wire.disconnect(nowait=True)
-                await asyncio.sleep(backoff_s)
-                backoff_s = min(MAX_BACKOFF_S, backoff_s * 2)
+                failures += 1
+                await asyncio.sleep(REDIS_AWAY.delay_s(failures, self._rng))
             except asyncio.CancelledError:
                 self._put_back(batch)
                 raise
@@ -107,8 +117,7 @@ class CommandPipeline:
         self._waiting.extendleft(command for command in reversed(batch) if not command.reply.done())
 
     async def _round_trip(self, batch: Sequence[_Command]) -> None:
-        packed = self._wire.pack_commands([command.arguments for command in batch])
-        await self._wire.send_packed_command(packed)
+        await self._wire.send_packed_command([part for command in batch for part in command.packed])
         for command in batch:
             try:
                 reply: Any = await self._wire.read_response()
@@ -125,8 +134,8 @@ class CommandPipeline:
             command.reply.set_exception(error)
             return
         self._last_error = str(error)
-        delay_s = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(command.refusals, 10))
         command.refusals += 1
+        delay_s = REDIS_AWAY.delay_s(command.refusals, self._rng)
         asyncio.get_running_loop().call_later(delay_s, self._enqueue, command)
 
     def _unavailable(self, why: str) -> FlowError:

@@ -11,7 +11,10 @@ from promptflow_core.records import Call, CallProgress, CallResult
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """How a pool stands: live workers, calls waiting, age of the oldest."""
+    """How a pool stands: live workers that take calls, calls waiting, age of the oldest.
+
+    A worker that still loads its models, or drains, is not counted.
+    """
 
     workers: int
     waiting: int

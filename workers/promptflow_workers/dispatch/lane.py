@@ -18,6 +18,8 @@ from promptflow_workers.dispatch.queue import Beat, Job, Lease, Queue, pages
 RETURN_PAUSE_S = 0.2
 STOP_S, FAREWELL_S = 5.0, 2.0
 SMALL_BYTES = 1 << 20
+STOPPING_SHARE = 0.125
+"""The last part of a lease, kept for stopping what runs before another worker may have it."""
 
 RunJob = Callable[[Job], Awaitable[bytes]]
 """Runs a job and answers its result; a job that raises is given back."""
@@ -28,7 +30,7 @@ _log = structlog.get_logger(__name__)
 @dataclass(eq=False, slots=True)
 class _Running:
     job: Job
-    task: asyncio.Task[bytes | None]
+    task: asyncio.Task[bytes]
     since: float
     is_given_back: bool = False
 
@@ -147,7 +149,7 @@ class Lane:
                     await self._beat_is_due.wait()
 
     async def _watch_lease(self) -> None:
-        margin_s = self._options.lease.lease_ms / 8000
+        margin_s = STOPPING_SHARE * self._options.lease.lease_ms / 1000
         while True:
             await self._is_leased.wait()
             remaining_s = self._lease_ends - margin_s - self._monotonic()
@@ -206,31 +208,30 @@ class Lane:
                 self._unwanted[job.token] = job
                 self._has_reports.set()
             elif job.token not in self._running and job.token not in self._unreported:
-                task = asyncio.get_running_loop().create_task(self._guarded(job))
+                task = asyncio.ensure_future(self._run(job))
                 running = self._running[job.token] = _Running(job, task, self._monotonic())
                 task.add_done_callback(partial(self._on_end, running))
 
-    async def _guarded(self, job: Job) -> bytes | None:
-        try:
-            return await self._run(job)
-        except Exception:
-            _log.exception("job_failed", queue=self._queue.name, job=job.id)
-            # Whatever is wrong, it should not go round at full speed.
-            await asyncio.sleep(RETURN_PAUSE_S)
-            return None
-
-    def _on_end(self, running: _Running, task: asyncio.Task[bytes | None]) -> None:
+    def _on_end(self, running: _Running, task: asyncio.Task[bytes]) -> None:
         job = running.job
+        if task.cancelled():
+            self._drop(job, is_given_back=running.is_given_back)
+        elif (error := task.exception()) is not None:
+            _log.error("job_failed", queue=self._queue.name, job=job.id, exc_info=error)
+            # Whatever is wrong, it should not go round at full speed; meanwhile it keeps its slot.
+            asyncio.get_running_loop().call_later(RETURN_PAUSE_S, partial(self._drop, job, is_given_back=True))
+        else:
+            self._running.pop(job.token, None)
+            self._unreported[job.token] = (job, task.result())
+            self._has_reports.set()
+
+    def _drop(self, job: Job, *, is_given_back: bool) -> None:
         self._running.pop(job.token, None)
-        result = None if task.cancelled() else task.result()
-        if result is not None:
-            self._unreported[job.token] = (job, result)
-        elif running.is_given_back or not task.cancelled():
+        if is_given_back:
             self._unwanted[job.token] = job
-        self._has_reports.set()
-        if result is None:
-            # Nothing will be reported that claims in the same step.
-            self._has_work.set()
+            self._has_reports.set()
+        # Nothing will be reported that claims in the same step.
+        self._has_work.set()
 
     def _stop(self, token: int, *, is_given_back: bool) -> None:
         running = self._running.get(token)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from random import Random
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,12 +19,13 @@ class Link:
     """Commands and pushes over connections that come back by themselves; connects with the first use.
 
     Redis may be away at the start and at any time: a command waits up to `patience_s` for it. A command may be sent
-    twice, so commands must be idempotent.
+    twice, so commands must be idempotent. `rng` spreads the tries of many processes to reach it again.
     """
 
-    def __init__(self, url: str, *, patience_s: float = 5.0) -> None:
+    def __init__(self, url: str, *, patience_s: float = 5.0, rng: Random | None = None) -> None:
         self._new_wire = wires(url)
         self._patience_s = patience_s
+        self._rng = rng or Random()
         self._commands: CommandPipeline | None = None
         self._pushes: Pushes | None = None
 
@@ -31,11 +33,12 @@ class Link:
         """The reply to one command, undecoded.
 
         Raises:
-            FlowError: STORE_UNAVAILABLE, retryable: no answer within `patience_s` (default: the link's).
+            FlowError: STORE_UNAVAILABLE, retryable: no answer within `patience_s` (default: the link's). INTERNAL: an
+                argument cannot be encoded.
             redis.exceptions.ResponseError: the server refused the command for a reason that does not pass.
         """
         if self._commands is None:
-            self._commands = CommandPipeline(self._new_wire())
+            self._commands = CommandPipeline(self._new_wire(), self._rng)
         return await self._commands.execute(command, self._patience_s if patience_s is None else patience_s)
 
     async def fcall(
@@ -66,7 +69,7 @@ class Link:
         once the subscription stands and after every loss of the connection. Returns what ends it.
         """
         if self._pushes is None:
-            self._pushes = Pushes(self._new_wire())
+            self._pushes = Pushes(self._new_wire(), self._rng)
         return self._pushes.subscribe(channel, on_message)
 
     async def close(self) -> None:

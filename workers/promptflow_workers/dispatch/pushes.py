@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
+import structlog
 from redis.exceptions import RedisError
 
+from promptflow_workers.dispatch.backoff import REDIS_AWAY
 from promptflow_workers.dispatch.wire import Wire
 
-FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.02, 1.0
 PING_S, SILENCE_S = 5.0, 15.0
 
 OnMessage = Callable[[bytes | None], None]
-"""Gets each message; None says that some may have been missed: look again. Must not raise or block."""
+"""Gets each message; None says that some may have been missed: look again. Must not block."""
+
+_log = structlog.get_logger(__name__)
 
 
 class Pushes:
     """Keeps subscriptions alive over lost connections."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, rng: Random) -> None:
         self._wire = wire
+        self._rng = rng
         self._listeners: dict[bytes, list[OnMessage]] = {}
         self._outbox: asyncio.Queue[tuple[str, ...]] = asyncio.Queue()
         self._keeper: asyncio.Task[None] | None = None
@@ -54,12 +59,12 @@ class Pushes:
             self._outbox.put_nowait(("SUNSUBSCRIBE", channel))
 
     async def _keep(self) -> None:
-        backoff_s = FIRST_BACKOFF_S
+        failures = 0
         while True:
             try:
                 async with asyncio.timeout(SILENCE_S):
                     await self._wire.connect()
-                backoff_s = FIRST_BACKOFF_S
+                failures = 0
                 self._outbox = asyncio.Queue()
                 for channel in self._listeners:
                     self._outbox.put_nowait(("SSUBSCRIBE", channel.decode()))
@@ -67,10 +72,9 @@ class Pushes:
                     group.create_task(self._write())
                     group.create_task(self._read())
             except* (RedisError, OSError, TimeoutError):
-                pass
+                failures += 1
             await self._wire.disconnect(nowait=True)
-            await asyncio.sleep(backoff_s)
-            backoff_s = min(MAX_BACKOFF_S, backoff_s * 2)
+            await asyncio.sleep(REDIS_AWAY.delay_s(failures, self._rng))
 
     async def _write(self) -> None:
         while True:
@@ -92,4 +96,7 @@ class Pushes:
 
     def _deliver(self, channel: bytes, message: bytes | None) -> None:
         for on_message in tuple(self._listeners.get(channel, ())):
-            on_message(message)
+            try:
+                on_message(message)
+            except Exception:  # one deaf listener must not deafen the process
+                _log.exception("listener_failed", channel=channel.decode(errors="replace"))

@@ -348,7 +348,7 @@ local function replies(keys, a)
   return out
 end
 
--- Result: live workers, calls that wait (or lie with dead workers), age of the oldest of them in ms.
+-- Result: live workers that take calls, calls that wait (or lie with dead workers), age of the oldest of them in ms.
 local function depth(keys)
   local P, t = keys[1], micros()
   local t_ms = digits(math.floor(t / 1000))
@@ -361,8 +361,11 @@ local function depth(keys)
       oldest = math.min(oldest, tonumber(redis.call('HGET', P .. 'c:' .. id, 'score') or oldest))
     end
   end
-  local live = redis.call('ZCOUNT', P .. 'workers', t_ms, '+inf')
-  return {live, waiting, math.max(0, math.floor((t - oldest) / 1000))}
+  local serving = 0
+  for _, w in ipairs(redis.call('ZRANGEBYSCORE', P .. 'workers', t_ms, '+inf')) do
+    if tonumber(redis.call('HGET', P .. 'slots', w) or 0) > 0 then serving = serving + 1 end
+  end
+  return {serving, waiting, math.max(0, math.floor((t - oldest) / 1000))}
 end
 
 redis.register_function('pf1_put', put)

@@ -8,7 +8,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, TypeVar
 
+from redis.exceptions import ResponseError
+
 from promptflow_core import keys
+from promptflow_core.errors import FlowError, Reason
 from promptflow_workers.dispatch.functions import FunctionLibrary
 from promptflow_workers.dispatch.interface import QueueDepth
 from promptflow_workers.dispatch.link import Link
@@ -53,7 +56,8 @@ class Lease:
 class Queue:
     """One queue, as its producers and its workers use it. Every method is idempotent.
 
-    All raise FlowError: STORE_UNAVAILABLE after `patience_s`, which defaults to the link's.
+    All raise FlowError: STORE_UNAVAILABLE after `patience_s`, which defaults to the link's; INTERNAL where Redis
+    answers with an error, as for a key of the wrong type.
     """
 
     def __init__(self, link: Link, name: str) -> None:
@@ -124,14 +128,18 @@ class Queue:
 
     def listen_as_worker(self, worker: str, on_message: Callable[[bytes | None], None]) -> Callable[[], None]:
         """Hear `w` (there is work) and `x<token>` (stop); None as in `Link.subscribe`."""
-        return self._link.subscribe(f"{self._keys[0]}in:{worker}", on_message)
+        return self._link.subscribe(keys.worker_channel(self.name, worker), on_message)
 
     def listen_as_owner(self, process: str, on_message: Callable[[bytes | None], None]) -> Callable[[], None]:
         """Hear that there is something for `replies`; None as in `Link.subscribe`."""
         return self._link.subscribe(keys.replies(self.name, process), on_message)
 
     async def _fcall(self, function: str, *arguments: Argument, patience_s: float | None = None) -> Any:
-        return await self._link.fcall(_library(), function, self._keys, arguments, patience_s=patience_s)
+        try:
+            return await self._link.fcall(_library(), function, self._keys, arguments, patience_s=patience_s)
+        except ResponseError as error:
+            message = f"Redis refuses `{function}` of the queue `{self.name}`: {error}; see the log of Redis"
+            raise FlowError(Reason.INTERNAL, message) from error
 
 
 def pages(items: Sequence[T], size_of: Callable[[T], int]) -> Iterator[Sequence[T]]:

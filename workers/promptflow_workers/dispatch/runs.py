@@ -41,6 +41,7 @@ class RedisRunDispatch:
         """See `RunDispatch.serve`. Returns after `drain`."""
 
         async def run(_: dict[Any, Any], job: Job) -> bytes:
+            job.is_started = True
             await handler(Claim(job.id, job.token))
             return b""
 
@@ -51,8 +52,8 @@ class RedisRunDispatch:
             await self._worker.close()
             self._worker = None
 
-    async def drain(self) -> None:
-        """See `RunDispatch.drain`."""
+    async def drain(self, grace_s: float = 0.0) -> None:
+        """See `RunDispatch.drain`; the owned ones may end within `grace_s` before they are given back."""
         worker = self._worker
         if worker is not None:
-            await worker.drain()
+            await worker.lanes[FLOWS_QUEUE].drain(grace_s)

@@ -23,8 +23,8 @@ class Wire(Protocol):
         """Close the socket; `nowait` leaves the rest to the loop."""
         ...
 
-    def pack_commands(self, commands: Iterable[Iterable[Argument]]) -> Sequence[bytes]:
-        """Encode commands for `send_packed_command`."""
+    def pack_command(self, *args: Argument) -> Sequence[bytes]:
+        """Encode one command for `send_packed_command`; raises DataError or UnicodeError where it cannot."""
         ...
 
     async def send_packed_command(self, command: Iterable[bytes], check_health: bool = True) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from promptflow_workers.durable import flush
 from promptflow_workers.models.schema import LocalFile, RemoteFile
 
 _LOCK_POLL_S = 0.1
@@ -77,9 +77,9 @@ class WeightCache:
             raise
         target = self.path(file)
         target.parent.mkdir(parents=True, exist_ok=True)
-        _flush(fetched)
+        flush(fetched)
         fetched.replace(target)
-        _flush(target.parent)
+        flush(target.parent)
         return target
 
     @contextmanager
@@ -101,11 +101,3 @@ def _try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

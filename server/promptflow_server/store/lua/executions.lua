@@ -9,7 +9,8 @@
 -- pf1_run_create  ARGV: first event, head dictionary...               result: {1 made | 0 was there, now}
 -- pf1_run_accept  ARGV: none                                          result: 1, or 0 where the run is gone
 -- pf1_run_open    ARGV: epoch, owner                                  result: {head, steps, now}
--- pf1_run_commit  ARGV: epoch, sequence before, n, head dictionary of n entries..., n, steps dictionary of n..., events...
+-- pf1_run_commit  ARGV: epoch, sequence before, ms to keep a run that has ended, n, head dictionary of n entries..., n,
+--                       steps dictionary of n..., events...
 --                                                                     result: {sequence, signal}
 -- pf1_run_signal  ARGV: signal                                        result: {status, owner}
 -- pf1_run_read    ARGV: none                                          result: {head, steps}, empty where there is no run
@@ -45,8 +46,10 @@ local function accept(keys)
   if redis.call('EXISTS', keys[1]) == 0 then
     return 0
   end
-  for i = 1, 3 do
-    redis.call('PERSIST', keys[i])
+  if not TERMINAL[redis.call('HGET', keys[1], 'status')] then
+    for i = 1, 3 do
+      redis.call('PERSIST', keys[i])
+    end
   end
   return 1
 end
@@ -79,8 +82,8 @@ local function commit(keys, args)
   if head[2] ~= args[1] then
     return redis.error_reply('FENCED ' .. head[2])
   end
-  local head_first = 4
-  local head_last = head_first + 2 * tonumber(args[3]) - 1
+  local head_first = 5
+  local head_last = head_first + 2 * tonumber(args[4]) - 1
   local steps_first = head_last + 2
   local steps_last = steps_first + 2 * tonumber(args[head_last + 1]) - 1
   local events = #args - steps_last
@@ -103,6 +106,11 @@ local function commit(keys, args)
     redis.call('XADD', keys[3], sequence .. '-0', 'd', args[i])
   end
   redis.call('HSET', keys[1], 'seq', sequence, 'opens', 0)
+  if TERMINAL[redis.call('HGET', keys[1], 'status')] then
+    for i = 1, 3 do
+      redis.call('PEXPIRE', keys[i], args[3])
+    end
+  end
   if events > 0 then
     redis.call('SPUBLISH', keys[3], sequence)
   end

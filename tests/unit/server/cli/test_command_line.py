@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -94,6 +95,15 @@ def test_a_wrong_setting_is_told_by_its_name(promptflow: Promptflow, variable: s
     assert done.status == 1
     assert done.stderr.startswith("error: ")
     assert says in done.stderr
+
+
+def test_a_server_without_a_bundle_says_what_makes_one_and_makes_none(promptflow: Promptflow, tmp_path: Path) -> None:
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "shout.yaml").write_text("name: shout\n")
+    done = promptflow("server")
+    assert (done.status, done.stdout) == (1, "")
+    assert re.fullmatch(r"error: no bundle in .*; run `promptflow generate`\n", done.stderr)
+    assert [path.name for path in tmp_path.rglob("*")] == ["flows", "shout.yaml"]
 
 
 def test_nobody_listening_is_told_with_the_way_out(promptflow: Promptflow) -> None:

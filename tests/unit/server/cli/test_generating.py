@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from promptflow_codegen.bundle import load_bundle
+from promptflow_codegen.project import Project
 from promptflow_server.cli.failures import CommandError
 from promptflow_server.cli.generating import check_command, generate_command
 
@@ -66,6 +68,13 @@ def test_a_wrong_flow_is_shown_with_its_place_and_nothing_is_written(
     assert files_in(project) == {"flows/shout.yaml"}
 
 
+def test_the_bundle_lies_in_the_project_wherever_its_data_do(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMPTFLOW_DATA_DIR", str(project / "elsewhere"))
+    generate_command(project)
+    assert load_bundle(Project.at(project).bundles_dir).plan("shout", 1) is not None
+    assert not (project / "elsewhere").exists()
+
+
 def test_executors_of_the_project_itself_are_found_in_its_folder(project: Path) -> None:
     (project / "own_executor.py").write_text(
         "from promptflow_core.executor import BaseExecutor, ExecutorConfig, ExecutorOutput\n"
@@ -73,6 +82,7 @@ def test_executors_of_the_project_itself_are_found_in_its_folder(project: Path) 
         "class Output(ExecutorOutput):\n    text: str\n"
         "class Own(BaseExecutor[Config, Output]):\n"
         "    '''Own.'''\n    name = 'own'\n    Config, Output = Config, Output\n"
+        "    async def execute(self, context, config):\n        raise NotImplementedError\n"
     )
     (project / "promptflow.yaml").write_text('executors: ["own_executor:Own"]\n')
     flow = FLOW.replace("executor: transform", "executor: own").replace("{type: string, value:", "{text:")

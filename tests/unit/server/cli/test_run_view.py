@@ -4,6 +4,7 @@ import io
 import re
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from promptflow_server.cli.run_view import run_table, run_view
@@ -39,6 +40,36 @@ def test_without_a_terminal_each_change_is_a_plain_line() -> None:
         ["sentiment", "running", "50", "%"],
         ["sentiment", "done", "3.00", "s", "100", "%"],
     ]
+
+
+def counted(done: int) -> dict[str, Any]:
+    return {"step_progress": {"step": "sentiment", "percentage": done, "message": f"{done} of 12 items"}}
+
+
+def test_plain_lines_tell_how_many_items_are_done_but_not_each() -> None:
+    output, clock = io.StringIO(), [0.0]
+    state = ShownRun.of_steps(["sentiment"]).with_event({"step_started": {"step": "sentiment"}}, 0.0)
+    with run_view(Console(file=output, width=40), lambda: clock[0]) as view:
+        view.show(state)
+        for done in range(1, 13):
+            clock[0] = done * 0.5
+            state = state.with_event(counted(done), clock[0])
+            view.show(state)
+            view.show(state)
+        view.show(state.with_event({"step_completed": {"step": "sentiment"}}, clock[0]))
+    told = [line.partition(" %")[2].strip() for line in output.getvalue().splitlines()]
+    assert told == ["", "4 of 12 items", "8 of 12 items", "12 of 12 items", ""]
+
+
+@pytest.mark.parametrize("message", ["7 of 12 items", "no model `x`; run `promptflow models pull` " * 5])
+def test_the_table_says_how_far_a_step_is_in_one_line(message: str) -> None:
+    output = io.StringIO()
+    state = ShownRun.of_steps(["sentiment"]).with_event({"step_started": {"step": "sentiment"}}, 0.0)
+    state = state.with_event({"step_progress": {"step": "sentiment", "percentage": 7, "message": message}}, 1.0)
+    Console(file=output, width=80, color_system=None).print(run_table(state, now=9.0))
+    _, row, last = output.getvalue().splitlines()
+    assert row.partition(" 7 %  ")[2][:13] == message[:13]
+    assert last.startswith("all")
 
 
 def test_on_a_terminal_the_last_table_stays() -> None:

@@ -87,6 +87,45 @@ def runs_here(command: str) -> bool:
 
 
 @pytest.mark.processes
+async def test_without_weights_the_other_flows_serve_and_those_that_cannot_are_named(project: Path) -> None:
+    base = port_base()
+    process = await start(project, "--port-base", str(base), **without_weights(project))
+    try:
+        shown = await read_until(process, "serving until Ctrl-C")
+        url = f"http://127.0.0.1:{base}/api/v1/conditional-processing/execute"
+        body = """-H 'content-type: application/json' -d '{"text": "hello", "execution_mode": "SYNC"}'"""
+        status, answer = await shell(f"curl -s {url} {body}", project)
+        process.send_signal(signal.SIGINT)
+        await read_until(process, "\nstopped\n")
+        assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert "model.safetensors" in shown
+    assert "\n  until then these flows fail: document_insight, sentiment_analysis\n" in shown
+    assert (status, "filed: hello" in answer) == (0, True)
+
+
+@pytest.mark.processes
+async def test_the_demo_says_which_files_it_lacks_and_starts_nothing(project: Path) -> None:
+    options = ("--demo", "--once", "--port-base", str(port_base()))
+    process = await start(project, *options, **without_weights(project))
+    assert process.stdout is not None
+    shown = (await process.stdout.read()).decode()
+    assert await process.wait() == 1
+    error = shown.splitlines()[-1]
+    assert error.startswith("error: model `sentiment-minilm` is not complete")
+    assert all(name in error for name in ("model.safetensors", "tokenizer.json", "`promptflow models pull"))
+    assert "starting" not in shown
+    assert not (project / ".promptflow" / "logs").exists()
+
+
+def without_weights(project: Path) -> dict[str, str]:
+    return {"PROMPTFLOW_CACHE_DIR": str(project / "cache"), "PROMPTFLOW_OFFLINE": "1"}
+
+
+@pytest.mark.processes
 async def test_a_project_is_run_once_at_a_time(project: Path) -> None:
     first = await start(project, "--no-envoy", "--port-base", str(port_base()))
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from promptflow_core.errors import FlowError, Reason
@@ -98,10 +99,26 @@ class Gated(Echo):
         return ExecutionResult(EchoOutput(value=context.call_id))
 
 
+class Chatty(Gated):
+    """Say how far it is, again and again, until it is let through."""
+
+    name = "chatty"
+
+    async def execute(self, context: ExecutionContext, config: EchoConfig) -> ExecutionResult[EchoOutput]:
+        gate = self.gates[config.value]
+        gate.came.release()
+        while not gate.opened.is_set():
+            await context.emit_progress(50, "at the gate")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.002):
+                    await gate.opened.wait()
+        return ExecutionResult(EchoOutput(value=context.call_id))
+
+
 class PoolGated(Gated):
     """The same, in a worker."""
 
     name, queue = "pool_gated", "gates"
 
 
-ALL = (Echo, PoolEcho, Strict, Broken, Refusing, Gated, PoolGated)
+ALL = (Echo, PoolEcho, Strict, Broken, Refusing, Gated, Chatty, PoolGated)

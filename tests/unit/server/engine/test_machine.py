@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.unit.server.engine.plans import flow, step
 from tests.unit.server.engine.playbook import NOW, Playbook, done, failed, progressed
@@ -11,7 +13,7 @@ from promptflow_core.records import ExecutionStatus
 from promptflow_core.retry import RetryPolicy
 from promptflow_server.engine.machine import ITEMS_PER_TURN, MAX_OPENS
 from promptflow_server.engine.run_state import MAX_LIVE_ITEMS
-from promptflow_server.engine.transitions import CancelRequested, Opened
+from promptflow_server.engine.transitions import Announce, CancelRequested, Opened
 
 THREE = RetryPolicy(max_attempts=3, initial_ms=100, max_ms=1000)
 
@@ -345,6 +347,17 @@ def test_progress_rises_with_steps_items_and_what_calls_say() -> None:
         play.on(turn)
         seen.append(play.record.progress.percentage)
     assert seen == [0.0, 25.0, 25.0, 25.0, 50.0, 62.5, 75.0, 87.5, 100.0]
+
+
+def test_progress_of_a_for_each_step_says_how_many_items_are_done() -> None:
+    plan = flow(step("each", "{{ item }}", for_each="{{ inputs.tags }}", max_parallel=2))
+    play = Playbook(plan, tags=["a", "b", "c"]).opened()
+    play.on(done("each", item=1), progressed("each", 50, item=0), done("each", item=0))
+    said = [(one.event.message, one.event.percentage) for one in play.last.commands if isinstance(one, Announce)]
+    assert said == [("1 of 3 items", 33.3), ("1 of 3 items", 50.0), ("2 of 3 items", 66.7)]
+    told = replace(progressed("each", 10, item=2), message="reading")
+    play.on(told)
+    assert [one.event.message for one in play.last.commands if isinstance(one, Announce)] == ["2 of 3 items: reading"]
 
 
 def test_progress_is_announced_and_not_stored() -> None:

@@ -26,6 +26,7 @@ from promptflow_core.types import SCALARS, FieldType, Kind, ObjectType
 from promptflow_server.embedded_redis import EmbeddedRedis
 from promptflow_server.engine.interface import StartOptions
 from promptflow_server.engine.machine import MAX_OPENS
+from promptflow_server.engine.runner import SWEEP_PAGE
 from promptflow_server.store.state import StateManager
 from promptflow_workers.dispatch.calls import RedisCallDispatch
 from promptflow_workers.dispatch.link import Link
@@ -337,6 +338,25 @@ async def test_the_sweep_finds_a_run_that_fell_out_of_the_queue(engine: EnginePr
     assert (await engine.end(execution_id)).status is ExecutionStatus.COMPLETED
 
 
+async def test_a_sweep_takes_a_page_of_the_open_runs_and_the_next_one_goes_on(
+    flushed_redis_url: str, tmp_path: Path
+) -> None:
+    async with Link(flushed_redis_url) as link:
+        process = EngineProcess(link, tmp_path, {})
+        entries = [part for number in range(SWEEP_PAGE + 3) for part in (number, f"run-{number}")]
+        await link.execute("ZADD", keys.open_runs(), *entries)
+        waiting: list[int] = []
+        for _ in range(3):
+            await process.engine.sweep()
+            waiting.append(await link.execute("ZCARD", f"{keys.queue(keys.FLOWS_QUEUE)}wait"))
+            if len(waiting) == 2:
+                await link.execute("DEL", f"{keys.queue(keys.FLOWS_QUEUE)}wait")
+                await asyncio.gather(
+                    *(link.execute("DEL", f"{keys.queue(keys.FLOWS_QUEUE)}c:run-{number}") for number in range(3))
+                )
+        assert waiting == [SWEEP_PAGE, SWEEP_PAGE + 3, 3]
+
+
 async def test_the_sweep_clears_the_index_of_runs_that_are_gone(engine: EngineProcess) -> None:
     await engine.state.list_open("vanished", 1)
     await engine.engine.sweep()
@@ -351,6 +371,27 @@ async def test_a_signal_whose_push_was_lost_is_found_by_looking(
         await asyncio.wait_for(gate.came.acquire(), 5)
         await engine.link.execute("HSET", keys.execution_head(execution_id), "sig", "cancel")
         assert (await engine.end(execution_id)).status is ExecutionStatus.CANCELLED
+
+
+async def test_a_signal_is_found_by_looking_however_much_happens(
+    flushed_redis_url: str, tmp_path: Path, gate: Gate
+) -> None:
+    async with engine_process(flushed_redis_url, tmp_path, look_s=0.05) as engine:
+        execution_id = await engine.start(flow(step("a", "gate", executor="chatty")))
+        await asyncio.wait_for(gate.came.acquire(), 5)
+        await engine.link.execute("HSET", keys.execution_head(execution_id), "sig", "cancel")
+        assert (await asyncio.wait_for(engine.end(execution_id), 5)).status is ExecutionStatus.CANCELLED
+
+
+async def test_a_signal_is_looked_up_when_pushes_may_have_been_missed(
+    flushed_redis_url: str, tmp_path: Path, gate: Gate
+) -> None:
+    async with engine_process(flushed_redis_url, tmp_path, look_s=60.0) as engine:
+        execution_id = await engine.start(flow(step("a", "gate", **GATED)))
+        await asyncio.wait_for(gate.came.acquire(), 5)
+        await engine.link.execute("HSET", keys.execution_head(execution_id), "sig", "cancel")
+        await engine.link.execute("CLIENT", "KILL", "TYPE", "pubsub")
+        assert (await asyncio.wait_for(engine.end(execution_id), 5)).status is ExecutionStatus.CANCELLED
 
 
 async def test_a_run_that_does_its_owner_no_harm_can_be_handed_on_as_often_as_it_likes(
@@ -426,6 +467,34 @@ async def test_a_server_that_drains_starts_nothing_and_lets_its_runs_end(engine:
     assert (await engine.engine.read(execution_id)).status is ExecutionStatus.COMPLETED
     assert engine.serving is not None
     await asyncio.wait_for(engine.serving, 5)
+
+
+async def test_a_server_that_drains_takes_no_run_of_others(flushed_redis_url: str, tmp_path: Path, gate: Gate) -> None:
+    plan = flow(step("a", 1))
+    async with engine_process(flushed_redis_url, tmp_path) as leaving:
+        held = await leaving.start(flow(step("a", "gate", **GATED)))
+        await asyncio.wait_for(gate.came.acquire(), 5)
+        draining = asyncio.create_task(leaving.engine.drain(30))
+        await asyncio.sleep(0)
+        elsewhere = EngineProcess(leaving.link, tmp_path, leaving.plans)
+        execution_id = await elsewhere.start(plan, to_self=False)
+        await _beats(leaving, 3)
+        assert (await elsewhere.engine.read(execution_id)).status is ExecutionStatus.QUEUED
+        assert not draining.done()
+        async with engine_process(flushed_redis_url, tmp_path, leaving.plans) as staying:
+            assert (await staying.end(execution_id)).server == staying.server_id
+            gate.opened.set()
+            await asyncio.wait_for(draining, 5)
+            run = await staying.end(held)
+            assert (run.status, run.server) == (ExecutionStatus.COMPLETED, leaving.server_id)
+
+
+async def _beats(engine: EngineProcess, count: int) -> None:
+    """Wait until the server has renewed its lease that often."""
+    seen: set[bytes] = set()
+    async with asyncio.timeout(5):
+        while len(seen) <= count:
+            seen.add(await engine.link.execute("HGET", f"{keys.queue(keys.FLOWS_QUEUE)}seen", engine.server_id))
 
 
 async def test_templates_that_loop_are_rendered_off_the_loop_with_the_same_result(engine: EngineProcess) -> None:

@@ -11,8 +11,9 @@ import pytest
 from promptflow_core import keys
 from promptflow_core.errors import FlowError, Reason
 from promptflow_core.records import EventKind, EventRecord, ExecutionRecord, ExecutionStatus, Progress
+from promptflow_server.engine.transitions import Announce
 from promptflow_server.engine.watching import FEED_LENGTH, Watching
-from promptflow_server.store.records import HeadChange
+from promptflow_server.store.records import HeadChange, encode_record
 from promptflow_server.store.state import EVENTS_PER_READ, StateManager
 from promptflow_workers.dispatch.link import Link
 from promptflow_workers.dispatch.pushes import OnMessage
@@ -44,10 +45,14 @@ class Writer:
             self.watching.tell(self.run_id, events)
 
     def progress(self, percentage: float, step: str = "a") -> EventRecord:
-        event = EventRecord(self.run_id, 0, 0, EventKind.STEP_PROGRESS, Progress(percentage), step=step)
-        self.watching.tell(self.run_id, [event])
-        self.watching.publish(event)
-        return event
+        announced = self.announced(percentage, step)
+        self.watching.tell(self.run_id, [], [announced])
+        self.watching.publish(announced)
+        return announced.event
+
+    def announced(self, percentage: float, step: str = "a") -> Announce:
+        event = EventRecord(self.run_id, 0, 0, EventKind.STEP_PROGRESS, Progress(percentage, step, (step,)), step=step)
+        return Announce(event, self.sequence)
 
 
 class Viewer:
@@ -187,6 +192,101 @@ async def test_progress_reaches_other_processes_and_comes_once_at_home(
     await writer.write(kind=EventKind.DONE)
     assert [event.sequence for event in await asyncio.wait_for(at_home.rest(), 5)] == [2]
     await away.leave()
+
+
+async def test_progress_of_what_is_over_by_then_is_not_shown(writer: Writer, here: Watching) -> None:
+    viewer = Viewer(here, writer.run_id)
+    await viewer.next()
+    late = writer.announced(60.0)
+    await writer.write()
+    writer.watching.tell(writer.run_id, [], [late])
+    on_time = writer.progress(60.0, "b")
+    await writer.write()
+    assert [await viewer.next() for _ in range(2)][1] == on_time
+    assert await viewer.sequences(1) == [3]
+    await viewer.leave()
+
+
+async def test_progress_that_another_process_tells_too_late_is_not_shown(
+    writer: Writer, here: Watching, elsewhere: Watching, link: Link
+) -> None:
+    viewer = Viewer(elsewhere, writer.run_id)
+    await viewer.next()
+    await _subscribed(link, writer.run_id)
+    late = writer.announced(60.0)
+    await writer.write(is_told=False)
+    here.publish(late)
+    on_time = writer.announced(61.0, "b")
+    here.publish(on_time)
+    assert [(await viewer.next()).sequence, await viewer.next()] == [2, on_time.event]
+    await viewer.leave()
+
+
+async def test_progress_that_waits_to_be_published_goes_with_the_next_stored_event(
+    writer: Writer, here: Watching
+) -> None:
+    messages: asyncio.Queue[bytes] = asyncio.Queue()
+
+    class Listening(StateManager):
+        async def announce(self, execution_id: str, message: bytes) -> None:
+            messages.put_nowait(message)
+
+    async with Link("redis://127.0.0.1:1/0") as link:
+        watching = Watching(Listening(link), "here", is_driven_here=lambda _: True)
+        watching.publish(writer.announced(10.0))
+        watching.tell(writer.run_id, [EventRecord(writer.run_id, 2, 0, EventKind.STEP_COMPLETED)])
+        watching.publish(Announce(EventRecord("other", 0, 0, EventKind.STEP_PROGRESS, step="a"), 1))
+        publishing = asyncio.create_task(watching.run())
+        assert b"other" in await asyncio.wait_for(messages.get(), 5)
+        publishing.cancel()
+    assert messages.empty()
+
+
+async def test_a_new_owner_that_is_behind_what_was_told_makes_nothing_fall(writer: Writer, here: Watching) -> None:
+    viewer = Viewer(here, writer.run_id)
+    await viewer.next()
+    writer.progress(70.0)
+    assert (await viewer.next()).progress.percentage == 70.0
+    await writer.write()
+    writer.progress(30.0)
+    await writer.write(is_told=False)
+    here.look(writer.run_id)
+    shown = [await viewer.next() for _ in range(2)]
+    assert [(event.sequence, event.progress.percentage) for event in shown] == [(2, 70.0), (3, 70.0)]
+    await viewer.leave()
+
+
+class Overheard(StateManager):
+    """A test says what is pushed."""
+
+    push: OnMessage
+
+    def follow(self, execution_id: str, on_message: OnMessage) -> Callable[[], None]:
+        self.push = on_message
+        return lambda: None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"1\0\xc7\x00\x63",  # an extension that nobody knows
+        b"1\0\xc1",
+        b"1\0\x81\xa4kind\xa3new",
+        b"x\0" + encode_record(EventRecord("x", 0, 0, EventKind.STEP_PROGRESS)),
+        b"1\0" + b"\x91" * 100_000,
+        b"",
+    ],
+)
+async def test_a_message_of_another_version_is_a_reason_to_look_and_no_more(
+    writer: Writer, link: Link, text: bytes
+) -> None:
+    state = Overheard(link)
+    viewer = Viewer(Watching(state, "x", is_driven_here=lambda _: False, look_s=NEVER), writer.run_id)
+    await viewer.next()
+    await writer.write()
+    state.push(b"uother\0" + text)
+    assert (await viewer.next()).sequence == 2
+    await viewer.leave()
 
 
 async def test_a_run_that_vanishes_ends_its_watchers(writer: Writer, link: Link) -> None:

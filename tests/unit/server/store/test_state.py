@@ -83,6 +83,49 @@ async def test_opening_a_run_keeps_it(state: StateManager, link: Link) -> None:
     assert await link.execute("PTTL", keys.execution_head(record.execution_id)) == -1
 
 
+@pytest.mark.parametrize("status", [ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED])
+async def test_a_run_that_has_ended_is_kept_for_a_while_and_then_forgotten(link: Link, status: ExecutionStatus) -> None:
+    state = StateManager(link, keep_s=60)
+    record = await created(state)
+    await state.open(record.execution_id, 7, "a")
+    await commit(state, record, steps=[StepRecord("read")])
+    assert await _kept_ms(link, record) == [-1, -1, -1], "it goes on"
+    assert await state.status_of(record.execution_id) is ExecutionStatus.QUEUED
+    await commit(state, record, sequence=2, head=HeadChange(status=status))
+    await state.accept(record.execution_id)  # whose reply was late
+    assert all(50_000 < ms <= 60_000 for ms in await _kept_ms(link, record))
+    assert await state.status_of(record.execution_id) is status
+
+
+async def _kept_ms(link: Link, record: ExecutionRecord) -> list[int]:
+    run = record.execution_id
+    names = (keys.execution_head(run), keys.execution_steps(run), keys.execution_events(run))
+    return [await link.execute("PTTL", name) for name in names]
+
+
+async def test_a_run_that_is_forgotten_is_not_found_and_its_id_may_be_used_again(link: Link) -> None:
+    state = StateManager(link, keep_s=0.001)
+    record = await created(state)
+    await state.open(record.execution_id, 7, "a")
+    await commit(state, record, head=COMPLETED)
+    async with asyncio.timeout(5):
+        while await state.status_of(record.execution_id) is not None:
+            pass
+    for ask in (state.read(record.execution_id), state.last_event(record.execution_id)):
+        with pytest.raises(FlowError) as caught:
+            await ask
+        assert caught.value.record.reason is Reason.EXECUTION_NOT_FOUND
+    assert await state.create(record, event(record, 1, EventKind.ACCEPTED))
+
+
+async def test_by_default_a_run_is_kept_for_a_week(state: StateManager, link: Link) -> None:
+    record = await created(state)
+    await state.open(record.execution_id, 7, "a")
+    await commit(state, record, head=COMPLETED, steps=[StepRecord("read")])
+    week_ms = 7 * 24 * 3600 * 1000
+    assert all(week_ms - 60_000 < ms <= week_ms for ms in await _kept_ms(link, record))
+
+
 async def test_a_transition_is_read_back_whole(state: StateManager) -> None:
     record = await created(state)
     await state.open(record.execution_id, 7, "server-1")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
-from tests.unit.server.gateway.echo_server import Echo, compile_echo, free_ports, start_server
+from tests.unit.server.gateway.echo_server import ROOT, Echo, compile_echo, free_ports, start_server
 from tests.unit.server.supervisor.stubs import told
 
 from promptflow_server.gateway.twins import with_twins
@@ -64,6 +65,31 @@ async def test_the_gateway_is_ready_when_it_answers_and_drains_before_it_ends(tm
     await server.stop(None)
     assert received == [b"first\n\n", b"last\n\n"]
     assert told(events)[-1] == ("envoy", PartChange.STOPPED)
+
+
+async def test_a_worker_is_ready_though_its_weights_are_not_here_yet(tmp_path: Path, redis_url: str) -> None:
+    events = list[PartEvent]()
+    environment = {
+        "PROMPTFLOW_REDIS_URL": redis_url,
+        "PROMPTFLOW_EXECUTORS": "tests.unit.server.supervisor.stuck:Stuck",
+        "PYTHONPATH": str(ROOT),
+    }
+    stack = replace(stack_in(tmp_path, workers=2), environment=environment, queues=("stuck",))
+    workers = [part for part in stack.processes() if part.name != "server"]
+
+    async def work() -> None:
+        return
+
+    async with asyncio.timeout(9):
+        await Supervisor([workers], stack.logs, events.append).run(work)
+    ready = [event.part for event in events if event.change is PartChange.READY]
+    assert sorted(ready) == ["worker-1", "worker-2"]
+    assert {event.change for event in events} == {
+        PartChange.STARTING,
+        PartChange.READY,
+        PartChange.STOPPING,
+        PartChange.STOPPED,
+    }
 
 
 def test_secrets_are_on_no_command_line_and_not_in_the_gateway_at_all(tmp_path: Path) -> None:

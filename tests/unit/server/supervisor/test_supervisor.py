@@ -107,14 +107,30 @@ async def test_a_part_that_keeps_dying_is_given_up_with_its_last_words_and_all_o
     assert told(events)[-1] == ("steady", STOPPED)
 
 
-async def test_a_part_that_fails_cancels_the_work(tmp_path: Path) -> None:
-    flaky = "import sys, time, pathlib; print('up', flush=True); time.sleep(0.2); sys.exit(1)"
+async def test_a_part_that_was_ready_once_is_started_again_however_often_it_dies(tmp_path: Path) -> None:
+    flaky = "import sys, time; print('up', flush=True); time.sleep(0.3); sys.exit(1)"
+    events: list[PartEvent] = []
+    is_often = asyncio.Event()
 
+    def report(event: PartEvent) -> None:
+        events.append(event)
+        if told(events).count(("flaky", READY)) > QUICK.max_quick_deaths:
+            is_often.set()
+
+    async def work() -> None:
+        async with asyncio.timeout(8):
+            await is_often.wait()
+
+    await Supervisor([[stub_part("flaky", flaky, tmp_path)]], tmp_path, report, policy=QUICK).run(work)
+
+
+async def test_a_part_that_fails_before_it_was_ready_cancels_the_work(tmp_path: Path) -> None:
     async def work() -> None:
         await asyncio.Event().wait()
 
+    parts = [stub_part("steady", STEADY, tmp_path), stub_part("doomed", DOOMED, tmp_path)]
     with pytest.raises(PartFailedError):
-        await Supervisor([[stub_part("flaky", flaky, tmp_path)]], tmp_path, lambda _: None, policy=QUICK).run(work)
+        await Supervisor([parts], tmp_path, lambda _: None, policy=QUICK).run(work)
 
 
 async def test_a_part_that_never_becomes_ready_counts_as_dead_however_long_it_tried(tmp_path: Path) -> None:

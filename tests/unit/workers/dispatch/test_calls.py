@@ -14,7 +14,7 @@ from promptflow_workers.dispatch.calls import RedisCallDispatch
 from promptflow_workers.dispatch.interface import CallDispatch
 from promptflow_workers.dispatch.lane import Lane
 from promptflow_workers.dispatch.link import Link
-from promptflow_workers.dispatch.queue import Job, Queue
+from promptflow_workers.dispatch.queue import Job, Lease, Queue
 
 StartLane = Callable[..., Lane]
 
@@ -179,6 +179,39 @@ async def test_an_answer_that_cannot_be_read_hides_no_other(
     start_lane(run, slots=1)
     await servers[0].dispatch.put("q", [call(1), call(2)])
     assert await servers[0].answer() == result(2)
+
+
+async def test_an_error_reply_does_not_end_the_reading(
+    servers: tuple[Server, Server], link: Link, start_lane: StartLane
+) -> None:
+    await link.execute("CONFIG RESETSTAT")
+    await link.execute("SET", "pf:{q}:R:p1", "no stream")
+    await servers[0].dispatch.put("q", [call(1)])
+    async with asyncio.timeout(5):
+        while b"errorstat_WRONGTYPE" not in await link.execute("INFO", "errorstats"):
+            pass
+    await link.execute("DEL", "pf:{q}:R:p1")
+    start_lane(Echo())
+    assert await servers[0].answer() == result(1)
+
+
+async def test_a_pool_with_many_answers_starves_no_other(link: Link) -> None:
+    dispatch, answers = RedisCallDispatch(link, "p1"), list[str]()
+    for name, numbers in (("busy", range(12)), ("q", range(12, 13))):
+        queue = Queue(link, name)
+        await dispatch.put(name, [call(number) for number in numbers])
+        await queue.beat("w1", len(numbers), Lease())
+        for job in await queue.claim("w1", len(numbers)) or []:
+            large = CallResult(job.id, output=bytes(1 << 20))
+            await queue.done("w1", 0, [(job, msgspec.msgpack.encode(large))])
+    async with asyncio.timeout(5):
+        async for answer in dispatch.replies():
+            answers.append(answer.call_id)
+            if len(answers) == 13:
+                break
+    dispatch.close()
+    assert sorted(answers) == sorted(call(number).id for number in range(13))
+    assert answers.index(call(12).id) < 6
 
 
 async def test_answers_survive_the_loss_of_every_connection(

@@ -54,6 +54,18 @@ async def test_an_error_reply_fails_its_own_command_alone(link: Link) -> None:
     assert isinstance(results[1], redis.ResponseError)
 
 
+@pytest.mark.parametrize("bad", ["scan-\udce9.png", None], ids=["surrogate", "none"])
+async def test_an_argument_that_cannot_be_sent_fails_its_own_command_alone(link: Link, bad: Any) -> None:
+    async with asyncio.timeout(3):
+        results = await asyncio.gather(
+            link.execute("SET", "a", 1), link.execute("SET", "b", bad), link.execute("GET", "a"), return_exceptions=True
+        )
+    assert (results[0], results[2]) == (b"OK", b"1")
+    assert isinstance(results[1], FlowError)
+    assert results[1].record.reason is Reason.INTERNAL
+    assert "argument of 'SET'" in results[1].record.message
+
+
 async def test_a_server_that_is_not_there_is_a_typed_error_in_bounded_time(tmp_path: Path) -> None:
     async with Link(f"unix://{tmp_path}/nothing.sock") as link, asyncio.timeout(2):
         with pytest.raises(FlowError) as caught:
@@ -135,6 +147,22 @@ async def test_a_listener_hears_first_that_it_stands_and_then_every_message(link
     assert await one.next() is None
     await link.execute("SPUBLISH", "c{x}", "hello")
     assert (await one.next(), await other.next()) == (b"hello", b"hello")
+
+
+async def test_a_listener_that_fails_deafens_nobody(link: Link) -> None:
+    def fail(message: bytes | None) -> None:
+        raise ValueError(message)
+
+    other = Listener()
+    link.subscribe("c{x}", fail)
+    link.subscribe("c{x}", other)
+    assert await other.next() is None
+    for message in (b"one", b"two"):
+        await link.execute("SPUBLISH", "c{x}", message)
+    heard: list[bytes | None] = []
+    while b"two" not in heard:
+        heard.append(await other.next())
+    assert b"one" in heard
 
 
 async def test_a_listener_hears_of_a_gap(link: Link, admin: Any) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptflow_core.errors import Reason
+from promptflow_core.errors import FlowError, Reason
 from promptflow_core.records import CallResult
 from promptflow_workers.dispatch.link import Link
 from promptflow_workers.dispatch.queue import Job, Lease, Queue, pages
@@ -101,6 +101,22 @@ async def test_epochs_follow_the_clock_where_the_counter_lost_its_last_writes(li
     await link.execute("HSET", P + "m", "token", first.token - 5000)
     [second] = await hand_over(queue, "w1", "x/1")
     assert second.token >= first.token
+
+
+async def test_a_worker_that_takes_nothing_does_not_count(queue: Queue) -> None:
+    await queue.beat("loading", 0, LEASE)
+    await queue.beat("serving", 2, LEASE)
+    assert (await queue.depth()).workers == 1
+    await queue.beat("serving", 0, LEASE)
+    await queue.beat("loading", 2, LEASE)
+    assert (await queue.depth()).workers == 1
+
+
+async def test_what_redis_refuses_is_a_typed_error(link: Link, queue: Queue) -> None:
+    await link.execute("SET", P + "R:p1", "no stream")
+    with pytest.raises(FlowError, match=r"refuses `replies` of the queue `q`: .*WRONGTYPE") as caught:
+        await queue.replies("p1", "0-0")
+    assert caught.value.record.reason is Reason.INTERNAL
 
 
 async def test_large_calls_are_claimed_in_pages(queue: Queue) -> None:

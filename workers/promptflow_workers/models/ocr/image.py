@@ -160,7 +160,9 @@ def _explain(path: Path, name: str, error: Exception) -> FlowError:
     if isinstance(error, MemoryError):
         return _unreadable(name, "needs too much memory to decode")
     if found in _READABLE:
-        return _unreadable(name, f"is {found} that is damaged or cut off ({error})")
+        # What the decoder says names the file by its place on this machine.
+        said = str(error).replace(str(path), name)
+        return _unreadable(name, f"is {found} that is damaged or cut off ({said})")
     return _unreadable(name, f"is {found or _guess(head)}, no image that can be read")
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 PREFIX = "PROMPTFLOW_"
 
@@ -22,8 +23,16 @@ class Settings(BaseModel):
     executors: tuple[str, ...] = Field((), description="extra executors, `module:Class`, comma-separated")
     offline: bool = Field(False, description="never fetch weights")
     max_file_bytes: int = Field(32 << 20, gt=0, description="largest file that a request may carry")
+    keep_finished_s: int = Field(7 * 24 * 3600, gt=0, description="how long a run and its files stay after its end")
     intra_op_threads: int = Field(1, gt=0, description="threads inside one model run")
     log_level: str = "INFO"
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis_url(cls, url: str) -> str:
+        if not _is_redis_url(url):
+            raise ValueError("write `redis://HOST:PORT/0`, `rediss://HOST:PORT/0` or `unix:///PATH`")
+        return url
 
     @property
     def files_dir(self) -> Path:
@@ -46,3 +55,13 @@ class Settings(BaseModel):
         return settings.model_copy(
             update={"cache_dir": settings.cache_dir.expanduser(), "data_dir": settings.data_dir.resolve()}
         )
+
+
+def _is_redis_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        if parts.scheme == "unix":
+            return bool(parts.path)
+        return parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

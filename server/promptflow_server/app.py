@@ -28,6 +28,7 @@ from promptflow_codegen.project import Project
 from promptflow_core.errors import FlowError, Reason
 from promptflow_core.registry import ExecutorRegistry
 from promptflow_core.settings import Settings
+from promptflow_server.engine.file_sweep import FileSweep
 from promptflow_server.engine.runner import FlowEngine
 from promptflow_server.services.admission import Admission
 from promptflow_server.services.all_services import Backend, all_handlers
@@ -96,7 +97,7 @@ class ServerApp:
         server_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         files, calls = BlobStore(settings.files_dir), RedisCallDispatch(link, server_id)
         engine = FlowEngine(
-            state=StateManager(link),
+            state=StateManager(link, keep_s=settings.keep_finished_s),
             calls=calls,
             runs=RedisRunDispatch(link, server_id, slots=RUN_SLOTS),
             registry=ExecutorRegistry.load(settings.executors),
@@ -104,6 +105,7 @@ class ServerApp:
             files=files,
             server_id=server_id,
             rng=Random(),
+            file_sweep=FileSweep(settings.files_dir, files.delete),
         )
         redis = RedisPing(link)
         admission = Admission(engine, files, max_file_bytes=settings.max_file_bytes)

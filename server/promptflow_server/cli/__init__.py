@@ -21,12 +21,17 @@ invitation  commands to copy
 """
 
 import sys
+from io import TextIOWrapper
 
 
 def main() -> None:
     """Run the command line of this process."""
     from promptflow_server.cli.app import app  # noqa: PLC0415  # importing the package costs nothing
 
+    # What a terminal cannot show is shown escaped: a name is no reason to fail.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except Exception as error:

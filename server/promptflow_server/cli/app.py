@@ -41,6 +41,23 @@ models = typer.Typer(help="The weights of the models.", no_args_is_help=True, ri
 app.add_typer(models, name="models")
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        typer.echo(f"promptflow {version('promptflow-grpc')}")
+        raise typer.Exit
+
+
+@app.callback()
+def promptflow(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """A YAML flow in, a typed streaming API out."""
+
+
 @app.command()
 def generate(project: Project = HERE) -> None:
     """Write protos, locks, stubs and the bundle."""

@@ -17,7 +17,7 @@ from promptflow_server.cli.logs import configure_logging
 def server_command(folder: Path, address: str) -> None:
     """Serve the flows of a project at `address` until SIGTERM."""
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
         raise typer.BadParameter(f"`{address}` is not HOST:PORT", param_hint="--address")
     project = project_at(folder)
     settings = with_executors_of(project, settings_of(project.root))

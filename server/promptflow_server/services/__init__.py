@@ -8,6 +8,7 @@ codec          messages as native values and back, by descriptors alone
 requests       requests parsed and held against their annotations; read masks
 submission     what a caller asks of Execute: read, checked whole, every mistake told at once
 admission      from a checked order to a recorded run: id, files, start
+patience       how long a caller waits for a start or a look
 executions     the runs of one flow, whatever the transport
 event_feed     events of a run, with heartbeats and `done` last
 views          records as `Execution` and `Event`

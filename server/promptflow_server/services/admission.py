@@ -57,7 +57,7 @@ class Admission:
         """Store the files of an order and start its run, or answer the run that this request id has already.
 
         `staged_id` is the execution under which files of the order lie already, `remaining_s` how long the caller waits
-        for the end. A caller that goes away does not stop a start half-way.
+        for the end. A caller that goes away does not stop a start half-way; if it fails after that, the log tells.
 
         Raises:
             FlowError: as `Engine.start`; then no file stays, unless an earlier try with this request id may own it.
@@ -71,7 +71,13 @@ class Admission:
         task = asyncio.create_task(self._start(order, contract, options, own_id))
         self._starts.add(task)
         task.add_done_callback(self._starts.discard)
-        return await asyncio.shield(task)
+        try:
+            # Unlike `shield`, this leaves the outcome to whoever is still there.
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            task.add_done_callback(_tell_of_left_start)
+            raise
+        return task.result()
 
     async def _start(self, order: Order, contract: FlowContract, options: StartOptions, own_id: str) -> ExecutionRecord:
         has_files = any(files_in(order.inputs))
@@ -105,6 +111,12 @@ class Admission:
         return await self.blobs.write(
             execution_id, chunks, name=file.name, content_type=file.content_type, max_bytes=self.max_file_bytes
         )
+
+
+def _tell_of_left_start(task: asyncio.Task[ExecutionRecord]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        _log.warning("start_failed_without_caller", error=f"{type(error).__name__}: {error}")
 
 
 def _id_of_request(caller: str, contract: FlowContract, request_id: str) -> str:

@@ -99,6 +99,24 @@ def decode_json(value: Message, path: str = "", depth: int = 0) -> NativeValue:
             return None
 
 
+def plain_json(native: NativeValue) -> NativeValue:
+    """A JSON document as it comes back from a google.protobuf.Value: whole numbers up to 2^53 are integers, all others
+    floats. A number that no double holds stays, for `encode_json` to refuse.
+    """
+    match native:
+        case bool():
+            return native
+        case int() | float():
+            return _plain_number(native)
+        case Mapping():
+            entries: Mapping[str, NativeValue] = native  # pyright: ignore[reportUnknownVariableType]
+            return {key: plain_json(item) for key, item in entries.items()}
+        case list():
+            return [plain_json(item) for item in native]  # pyright: ignore[reportUnknownVariableType]
+        case _:
+            return native
+
+
 def encode_json(native: NativeValue, value: Message, path: str = "", depth: int = 0) -> None:
     """Fill a google.protobuf.Value.
 
@@ -263,12 +281,24 @@ def _encode_file(file: Upload | FileRef | RemoteFile, target: Message) -> None:
 
 
 def _decode_number(number: float, path: str) -> int | float:
-    _finite(number, path)
-    return int(number) if number.is_integer() and abs(number) <= _EXACT else number
+    return _plain_number(_finite(number, path))
+
+
+def _plain_number(number: float) -> int | float:
+    if abs(number) <= _EXACT:
+        return int(number) if number == number // 1 else number
+    try:
+        return float(number)
+    except OverflowError:
+        return number
 
 
 def _finite(number: float, path: str) -> float:
-    if not math.isfinite(number):
+    try:
+        is_finite = math.isfinite(number)
+    except OverflowError:
+        raise CoercionError("must be a number that a double holds", path) from None
+    if not is_finite:
         raise CoercionError(f"{number} is no JSON number", path)
     return number
 

@@ -99,6 +99,13 @@ def pool_of(files: descriptor_pb2.FileDescriptorSet) -> DescriptorPool:
     return pool
 
 
+def reserved_of(descriptor: Descriptor) -> descriptor_pb2.DescriptorProto:
+    """The declaration of a message, which alone tells the numbers and names that it has given up."""
+    declared = descriptor_pb2.DescriptorProto()
+    descriptor.CopyToProto(declared)
+    return declared
+
+
 def _contract(plan: FlowPlan, pool: DescriptorPool, digest: str, validator: protovalidate.Validator) -> FlowContract:
     service: ServiceDescriptor = pool.FindServiceByName(_full_name(plan))
     methods = {method.name: method for method in service.methods}

@@ -124,7 +124,7 @@ class FlowExecutions:
         return run
 
     def show(self, run: ExecutionRecord, read_mask: Message | None = None) -> Message:
-        """The `Execution` of a run, cut to what `read_mask` names."""
+        """The `Execution` of a run, cut to its id, its status and what `read_mask` names."""
         return masked(self._views.execution(run), read_mask)
 
     async def events(

@@ -24,11 +24,15 @@ class FlowHealth:
         self._ping = ping
         self._calls = calls
 
-    async def check(self) -> Message:
-        """A CheckHealthResponse; a part that does not answer is not serving, with what to do."""
+    async def check(self, within_s: float | None = None) -> Message:
+        """A CheckHealthResponse, at the latest `within_s` from now.
+
+        A part that does not answer is not serving, with what to do.
+        """
+        limit_s = DEADLINE_S if within_s is None else min(DEADLINE_S, within_s)
         names = ["redis", *(f"queue/{queue}" for queue in queues_of(self._contract.plan))]
         checks = [self._check_redis(), *(self._check_queue(queue) for queue in queues_of(self._contract.plan))]
-        problems = await asyncio.gather(*(_bounded(check) for check in checks))
+        problems = await asyncio.gather(*(_bounded(check, limit_s) for check in checks))
         response = self._contract.check_health_response(serving=not any(problems))
         for name, problem in zip(names, problems, strict=True):
             response.components.add(name=name, serving=not problem, message=problem)
@@ -51,11 +55,11 @@ def queues_of(plan: FlowPlan) -> tuple[str, ...]:
     return tuple(sorted({step.queue for step in plan.steps if step.queue is not None}))
 
 
-async def _bounded(check: Awaitable[str]) -> str:
+async def _bounded(check: Awaitable[str], limit_s: float) -> str:
     try:
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(limit_s):
             return await check
     except TimeoutError:
-        return f"no answer within {DEADLINE_S:g} s"
+        return f"no answer within {limit_s:.2g} s; see whether it runs and can be reached"
     except FlowError as error:
         return error.record.message

@@ -14,6 +14,7 @@ from promptflow_server.services.errors import bad_request
 from promptflow_server.services.executions import Accepted, FlowExecutions
 from promptflow_server.services.flow_health import FlowHealth
 from promptflow_server.services.flow_info import describe
+from promptflow_server.services.patience import look_in_time, patience_s, start_in_time
 from promptflow_server.services.requests import mask_violations, read_request
 from promptflow_server.services.submission import read_submission
 
@@ -47,12 +48,15 @@ class FlowServicer:
     async def execute(self, data: bytes, context: Context) -> Message:
         """Start a run, or take the one already started under this request id; SYNC waits for its end."""
         submission = read_submission(self._contract, data)
-        accepted = await self._executions.accept(submission, remaining_s=context.time_remaining())
+        async with start_in_time(context):
+            accepted = await self._executions.accept(submission, remaining_s=context.time_remaining())
         return await conclude(self._executions, accepted, context)
 
     async def execute_stream(self, data: bytes, context: Context) -> None:
         """Start a run and tell its events."""
-        accepted = await self._executions.accept(read_submission(self._contract, data), is_streamed=True)
+        submission = read_submission(self._contract, data)
+        async with start_in_time(context):
+            accepted = await self._executions.accept(submission, is_streamed=True)
         await announce(accepted.run, context)
         async with aclosing(self._executions.events(accepted.run, 0, accepted.order.read_mask)) as events:
             async for event in events:
@@ -61,7 +65,8 @@ class FlowServicer:
     async def watch(self, data: bytes, context: Context) -> None:
         """Tell the events of a run after `after_sequence`."""
         request = read_request(self._contract.watch_request, data, self._contract)
-        run = await self._executions.find(request.execution_id)
+        async with look_in_time(context):
+            run = await self._executions.find(request.execution_id)
         await announce(run, context)
         async with aclosing(self._executions.events(run, request.after_sequence)) as events:
             async for event in events:
@@ -73,16 +78,19 @@ class FlowServicer:
         violations = mask_violations(request.read_mask, self._contract)
         if violations:
             raise bad_request(violations)
-        run = await self._executions.find(request.execution_id)
+        async with look_in_time(context):
+            run = await self._executions.find(request.execution_id)
         await announce(run, context)
         return self._executions.show(run, request.read_mask)
 
     async def cancel(self, data: bytes, context: Context) -> Message:
         """Ask a run to end; one that has ended stays as it is."""
         request = read_request(self._contract.cancel_request, data, self._contract)
-        run = await self._executions.find(request.execution_id)
+        async with look_in_time(context):
+            run = await self._executions.find(request.execution_id)
         await announce(run, context)
-        return await self._executions.cancel(run)
+        async with look_in_time(context):
+            return await self._executions.cancel(run)
 
     async def get_info(self, data: bytes, context: Context) -> Message:
         """Tell what the flow is, as this server runs it."""
@@ -92,9 +100,8 @@ class FlowServicer:
 
     async def check_health(self, data: bytes, context: Context) -> Message:
         """Tell whether what the flow needs is there."""
-        del context
         read_request(self._contract.check_health_request, data, self._contract)
-        return await self._health.check()
+        return await self._health.check(patience_s(context))
 
 
 async def conclude(executions: FlowExecutions, accepted: Accepted, context: Context) -> Message:

@@ -53,11 +53,15 @@ def mask_violations(mask: Message, contract: FlowContract) -> list[Violation]:
 
 
 def masked(execution: Message, mask: Message | None) -> Message:
-    """The fields of an `Execution` that `mask` names; all of them where it names none."""
+    """The fields of an `Execution` that `mask` names, and always its id and status; all where it names none.
+
+    JSON prints both even where they are not set, so that a mask without them would answer a run of no id and no status.
+    """
     if mask is None or not mask.paths or "*" in mask.paths:
         return execution
     selected = type(execution)()
     mask.MergeMessage(execution, selected)
+    selected.execution_id, selected.status = execution.execution_id, execution.status
     return selected
 
 

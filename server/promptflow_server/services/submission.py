@@ -13,7 +13,7 @@ from promptflow_core.coercion import CoercionError, coerce
 from promptflow_core.errors import Reason, Violation
 from promptflow_core.values import FileRef, NativeValue
 from promptflow_server.services.codec import RemoteFile, Upload, decode_field
-from promptflow_server.services.contracts import FlowContract, Message
+from promptflow_server.services.contracts import FlowContract, Message, reserved_of
 from promptflow_server.services.errors import bad_request
 from promptflow_server.services.requests import mask_violations, parse_message, violations_of
 
@@ -53,16 +53,15 @@ def read_submission(contract: FlowContract, data: bytes) -> Submission:
     """Read an ExecuteRequest from its wire form.
 
     A field that the flow does not have, or has with another type, is a mistake: to drop it would run the flow on less
-    than the caller gave.
+    than the caller gave. Only what the flow itself has given up is passed over: its numbers are reserved.
 
     Raises:
         FlowError: MALFORMED_REQUEST.
     """
     request = parse_message(contract.execute_request, data)
-    unknown = UnknownFieldSet(request)
     violations = [
-        Violation("", f"{contract.title} has no input {unknown[index].field_number} of this type; update the client")
-        for index in range(len(unknown))
+        Violation("", f"{contract.title} has no input {number} of this type; update the client")
+        for number in _unknown_numbers(request)
     ]
     given: dict[str, NativeValue] = {}
     names = {field.name for field in contract.plan.inputs.fields}
@@ -123,6 +122,15 @@ def is_under(execution_id: str, file: FileRef) -> bool:
 def too_large(path: str, limit_bytes: int) -> Violation:
     """What a caller reads whose file exceeds its limit."""
     return Violation(path, f"the file is larger than {limit_bytes} bytes; send a smaller one")
+
+
+def _unknown_numbers(request: Message) -> list[int]:
+    unknown = UnknownFieldSet(request)
+    numbers = [unknown[index].field_number for index in range(len(unknown))]
+    if not numbers:
+        return []
+    given_up = [range(reserved.start, reserved.end) for reserved in reserved_of(request.DESCRIPTOR).reserved_range]
+    return [number for number in numbers if not any(number in reserved for reserved in given_up)]
 
 
 def _order(submission: Submission, plan: FlowPlan) -> Order:

@@ -59,6 +59,21 @@ def test_line_ends_and_comments_do_no_harm() -> None:
     assert parse(text) == (LOCK, [])
 
 
+PRINTED_OTHERWISE = {
+    "a whole bound as a float": ("min: 0.0", "min: 0"),
+    "more space": ("number: 4", "number:   4"),
+    "other quotes": ('"optional int64"', "'optional int64'"),
+}
+
+
+@pytest.mark.parametrize("name", PRINTED_OTHERWISE)
+def test_a_lock_that_another_release_printed_otherwise_is_read(name: str) -> None:
+    old, new = PRINTED_OTHERWISE[name]
+    text = print_lock(LOCK)
+    assert old in text
+    assert parse(text.replace(old, new)) == (LOCK, [])
+
+
 DAMAGE = {
     "a number moved": ("number: 4", "number: 7", "edited by hand"),
     "a name changed": ("code:", "kode:", "edited by hand"),

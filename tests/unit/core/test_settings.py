@@ -25,7 +25,25 @@ def test_the_cache_is_in_the_home_of_the_user(monkeypatch: pytest.MonkeyPatch, t
     assert Settings.from_environment({}).cache_dir == tmp_path / ".cache" / "promptflow"
 
 
-UNFIT = [{"OFFLINE": "perhaps"}, {"MAX_FILE_BYTES": "0"}, {"INTRA_OP_THREADS": "x"}]
+UNFIT = [
+    *({"REDIS_URL": url} for url in ("", "http://x", "redis://h:abc", "redis://:p@[bad", "redis://", "unix://")),
+    {"OFFLINE": "perhaps"},
+    {"MAX_FILE_BYTES": "0"},
+    {"INTRA_OP_THREADS": "x"},
+]
+
+
+REDIS_URLS = [
+    "redis://127.0.0.1:6379/0",
+    "rediss://:secret@redis.example:6380/1",
+    "unix://:p@/a/redis.sock",
+    "redis://h",
+]
+
+
+@pytest.mark.parametrize("url", REDIS_URLS)
+def test_every_form_of_a_redis_url_is_taken(url: str) -> None:
+    assert Settings.from_environment({"PROMPTFLOW_REDIS_URL": url}).redis_url == url
 
 
 @pytest.mark.parametrize("variables", UNFIT)

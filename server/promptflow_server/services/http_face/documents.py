@@ -24,6 +24,7 @@ from promptflow_core.types import (
 from promptflow_core.values import NativeValue
 from promptflow_server.services.codec import encode_message
 from promptflow_server.services.contracts import FlowContract, Message
+from promptflow_server.services.http_face.reserved_names import ReservedNames
 from promptflow_server.services.http_face.scalar_forms import FORMS, enum_form, shown, suggestion
 from promptflow_server.services.submission import Submission
 
@@ -52,11 +53,15 @@ class DocumentReader:
         self.shape = ObjectType(
             (*contract.plan.inputs.fields, FieldType("execution_mode", modes), FieldType("options", _OPTIONS))
         )
+        self.reserved = ReservedNames.of(contract.execute_request.DESCRIPTOR)
         self._model = _model_of(self.shape, "ExecuteRequest")
 
     def read(self, document: Mapping[str, Any]) -> Submission:
-        """Read a document; what does not fit becomes violations, the rest still goes into the message."""
-        values, violations = self._shaped(document)
+        """Read a document; what does not fit becomes violations, the rest still goes into the message.
+
+        What the flow has given up is passed over, for clients of earlier versions send it.
+        """
+        values, violations = self._shaped(self.reserved.left_out_of(document))
         request = self._contract.execute_request()
         given: dict[str, NativeValue] = {}
         names = {field.name for field in self._contract.plan.inputs.fields}
@@ -121,12 +126,12 @@ def _annotation_of(value_type: ValueType, name: str) -> Any:
 def _native(value: Any, value_type: ValueType) -> NativeValue:
     match value_type:
         case ObjectType(fields=fields):
-            given = {
-                field: getattr(value, name) for name, field in _attributes(fields) if name in value.model_fields_set
-            }
+            given = [
+                (field, getattr(value, name)) for name, field in _attributes(fields) if name in value.model_fields_set
+            ]
             return {
                 field.name: _native(item, field.type)
-                for field, item in given.items()
+                for field, item in given
                 if item is not None or field.type == SCALARS["json"]
             }
         case ListType(element=element):

@@ -53,6 +53,9 @@ class FormReader:
         mistakes: list[Violation] = []
         async for head in parts:
             assert isinstance(head, PartBegun)
+            if head.name in self._documents.reserved.names:
+                await _skip(_content(parts))
+                continue
             value = await self._value_of(head, _content(parts), staged_id)
             if isinstance(value, Violation):
                 mistakes.append(value)
@@ -77,6 +80,9 @@ class FormReader:
                 return await _skip(content)
             case ScalarType(scalar=Kind.FILE) if head.filename is not None:
                 return await self._store(head, content, staged_id, limit)
+            case ScalarType(scalar=Kind.FILE):
+                await _skip(content)
+                return Violation(head.name, f"must be a file, sent with a filename (curl: `-F {head.name}=@file`)")
             case ScalarType(scalar=Kind.BYTES):
                 return await _collect(head.name, content, limit)
             case _:
@@ -127,7 +133,7 @@ def _from_text(value_type: ValueType, data: bytes, name: str) -> Any:
     match value_type:
         case ScalarType(scalar=Kind.STRING):
             return text
-        case EnumType() | ScalarType(scalar=Kind.INTEGER | Kind.INT32 | Kind.TIMESTAMP | Kind.DURATION | Kind.FILE):
+        case EnumType() | ScalarType(scalar=Kind.INTEGER | Kind.INT32 | Kind.TIMESTAMP | Kind.DURATION):
             return text.strip()
         case ScalarType(scalar=Kind.BOOLEAN):
             return {"true": True, "false": False}.get(text.strip().casefold(), text)
@@ -140,7 +146,7 @@ def _from_text(value_type: ValueType, data: bytes, name: str) -> Any:
 def _number_or_text(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 from promptflow_core.coercion import INT32, INT64, CoercionError, coerce
 from promptflow_core.types import SCALARS, Kind
 from promptflow_core.values import FileRef, NativeValue
-from promptflow_server.services.codec import RemoteFile, Upload
+from promptflow_server.services.codec import RemoteFile, Upload, plain_json
 
 _INTEGER = re.compile(r"-?\d{1,19}")
 _FILE_SOURCES = ("content", "file_id", "uri")
@@ -162,6 +162,6 @@ FORMS: Mapping[Kind, Callable[[Any], Any]] = {
     Kind.FILE: _file,
     Kind.TIMESTAMP: _by_core(Kind.TIMESTAMP, "2031-01-31T12:00:00Z"),
     Kind.DURATION: _by_core(Kind.DURATION, "1.5s"),
-    Kind.JSON: lambda value: value,
+    Kind.JSON: plain_json,
 }
 """How each kind of scalar is read; raises PydanticCustomError."""

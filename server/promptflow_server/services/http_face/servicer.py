@@ -17,6 +17,7 @@ from promptflow_server.services.executions import Accepted, FlowExecutions
 from promptflow_server.services.flow_servicer import EXECUTION_ID_HEADER, Context, conclude, serialize
 from promptflow_server.services.http_face.bodies import BodyReader
 from promptflow_server.services.http_face.framing import Framing, framing_for
+from promptflow_server.services.patience import look_in_time, start_in_time
 from promptflow_server.services.requests import read_request
 
 _HttpBody: Any = httpbody_pb2.HttpBody
@@ -58,7 +59,8 @@ class HttpServicer:
         framing = self._framing(context)
         request = read_request(self._contract.watch_request, data, self._contract)
         seen = _last_event_id(context)
-        run = await self._executions.find(request.execution_id)
+        async with look_in_time(context):
+            run = await self._executions.find(request.execution_id)
         _check_resumable(run, seen)
         await _write(run, self._executions.events(run, max(request.after_sequence, seen)), framing, context)
 
@@ -69,7 +71,9 @@ class HttpServicer:
         first = await anext(bodies, None)
         content_type = "" if first is None else first.content_type
         submission = await self._bodies.read(content_type, _data_of(first, bodies))
-        return await self._executions.accept(submission, remaining_s=context.time_remaining(), is_streamed=is_streamed)
+        remaining_s = context.time_remaining()
+        async with start_in_time(context):
+            return await self._executions.accept(submission, remaining_s=remaining_s, is_streamed=is_streamed)
 
 
 async def _write(

@@ -185,6 +185,7 @@ def test_what_is_no_page_is_refused_by_name_and_kind(tmp_path: Path, data: bytes
         decode(tmp_path, data)
     assert caught.value.record.reason is Reason.FILE_UNREADABLE
     assert f"`page.png` {what}" in str(caught.value)
+    assert str(tmp_path) not in str(caught.value), "a caller is told where files lie on this machine"
 
 
 def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:

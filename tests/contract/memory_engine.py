@@ -57,7 +57,8 @@ async def stall(engine: MemoryEngine, execution_id: str) -> None:
 class MemoryEngine:
     """`Engine`; `script` says what becomes of a new run, `refusal` is raised instead of starting one.
 
-    `starting` is set once a start is asked for, which waits for `may_start`; `started` once there is a run.
+    `starting` is set once a start is asked for, which waits for `may_start`; `started` once there is a run. Reading and
+    cancelling wait for `may_read`.
     """
 
     def __init__(self, script: Script = complete) -> None:
@@ -65,6 +66,8 @@ class MemoryEngine:
         self.refusal: Exception | None = None
         self.starting, self.may_start, self.started = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.may_start.set()
+        self.may_read = asyncio.Event()
+        self.may_read.set()
         self.runs: dict[str, Run] = {}
         self.watchers = 0
         self._watchers_changed = asyncio.Event()
@@ -102,6 +105,7 @@ class MemoryEngine:
         return run.record
 
     async def read(self, execution_id: str) -> ExecutionRecord:
+        await self.may_read.wait()
         return self._run(execution_id).record
 
     async def watch(self, execution_id: str, after_sequence: int = 0) -> AsyncIterator[EventRecord]:

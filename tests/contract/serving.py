@@ -86,12 +86,12 @@ class Server:
 
     async def call(self, method: str, request: Message | bytes, **options: Any) -> Message:
         """A unary call; raises `CallError`."""
-        call = self._multicallable("unary_unary", method)(_wire(request), timeout=DEADLINE_S, **options)
+        call = self._multicallable("unary_unary", method)(_wire(request), **{"timeout": DEADLINE_S, **options})
         return self._output(method).FromString(await self._answer(call))
 
     async def stream(self, method: str, request: Message | bytes, **options: Any) -> AsyncGenerator[Message, None]:
         """A streaming call; raises `CallError`."""
-        call = self._multicallable("unary_stream", method)(_wire(request), timeout=DEADLINE_S, **options)
+        call = self._multicallable("unary_stream", method)(_wire(request), **{"timeout": DEADLINE_S, **options})
         try:
             self.sent_headers = _plain(await call.initial_metadata())
             async for data in call:
@@ -101,10 +101,16 @@ class Server:
         finally:
             call.cancel()
 
-    async def post(self, chunks: Sequence[bytes], content_type: str, headers: dict[str, str] | None = None) -> Message:
+    async def post(
+        self,
+        chunks: Sequence[bytes],
+        content_type: str,
+        headers: dict[str, str] | None = None,
+        timeout_s: float = DEADLINE_S,
+    ) -> Message:
         """ExecuteHttp as Envoy calls it; raises `CallError`."""
         call = self._multicallable("stream_unary", "ExecuteHttp")(
-            _bodies(chunks, content_type), timeout=DEADLINE_S, metadata=_metadata(headers)
+            _bodies(chunks, content_type), timeout=timeout_s, metadata=_metadata(headers)
         )
         return self.contract.execution.FromString(await self._answer(call))
 

@@ -111,6 +111,16 @@ async def test_a_field_that_the_flow_does_not_have_is_not_dropped(
     assert not engine.runs
 
 
+@pytest.mark.parametrize(
+    "given_up", [b"\xa2\x01\x01x", b"\xa8\x01\x05", b"\x72\x08\x0a\x03Ada\x1a\x01A"], ids=["text", "number", "inside"]
+)
+async def test_a_client_of_an_earlier_version_may_send_what_the_flow_has_given_up(
+    server: Server, engine: MemoryEngine, given_up: bytes
+) -> None:
+    execution = await server.call("Execute", b"\x0a\x02ok" + given_up)
+    assert engine.runs[execution.execution_id].record.inputs["text"] == "ok"
+
+
 @pytest.mark.parametrize("method", ["Execute", "GetStatus", "Cancel", "GetInfo", "CheckHealth"])
 async def test_bytes_that_are_no_message_are_malformed(server: Server, method: str) -> None:
     with pytest.raises(CallError) as caught:

@@ -158,11 +158,11 @@ async def test_an_async_run_without_timeout_has_none(server: Server, engine: Mem
     assert engine.runs[execution.execution_id].options.timeout_ms is None
 
 
-async def test_a_read_mask_cuts_the_answer(server: Server) -> None:
-    options = {"read_mask": {"paths": ["status", "result.inspect.text"]}}
+async def test_a_read_mask_cuts_the_answer_to_what_it_names_and_which_run_it_is(server: Server) -> None:
+    options = {"read_mask": {"paths": ["result.inspect.text"]}}
     request = server.contract.execute_request(text="hello", execution_mode=SYNC, options=options)
     execution = await server.call("Execute", request)
-    expected = server.contract.execution(status=COMPLETED)
+    expected = server.contract.execution(execution_id=execution.execution_id, status=COMPLETED)
     expected.result.inspect.text = "hello"
     assert execution == expected
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from tests.contract.memory_engine import MemoryEngine, stall
-from tests.contract.serving import MAX_FILE_BYTES, CallError, Server
-from tests.unit.server.services.everything import MAX_PAGE_BYTES
+from tests.contract.serving import MAX_FILE_BYTES, CallError, Server, serving
+from tests.unit.server.services.everything import MAX_PAGE_BYTES, PLAN
 
+from promptflow_codegen.bundle import Bundle
 from promptflow_core.errors import FlowError, Reason
+from promptflow_core.types import ObjectType
+from promptflow_core.values import NativeValue, decode_value, encode_value
 
 JSON = "application/json"
 FORM = "multipart/form-data; boundary=XX"
@@ -222,9 +227,77 @@ async def test_a_body_without_end_is_refused_before_it_is_held(server: Server, c
     assert not server.stored_files()
 
 
-async def test_a_text_where_a_file_belongs_says_how_files_are_sent(server: Server) -> None:
-    failure = await refused(server, form(part("text", "ok"), part("document", "page.png")), FORM)
-    assert "multipart/form-data" in failure.violations["document"]
+@pytest.mark.parametrize("content", ["page.png", b"\xff\xd8"])
+async def test_a_part_without_filename_where_a_file_belongs_says_how_files_are_sent(
+    server: Server, content: bytes | str
+) -> None:
+    failure = await refused(server, form(part("text", "ok"), part("document", content)), FORM)
+    assert failure.violations == {"document": "must be a file, sent with a filename (curl: `-F document=@file`)"}
+
+
+async def test_a_number_in_a_form_that_nests_without_end_is_a_violation(server: Server) -> None:
+    failure = await refused(server, form(part("text", "ok"), part("ratio", "[" * 200_000)), FORM)
+    assert failure.violations == {"ratio": "must be a number, not text"}
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b'{"text": "ok", "former": {"a": 1}, "author": {"name": "Ada", "nickname": "A"}}', JSON),
+        (
+            form(
+                part("text", "ok"),
+                part("former", PAGE, "a.png"),
+                part("former_list", "a"),
+                part("former_list", "b"),
+                part("author", '{"name": "Ada", "nickname": "A"}'),
+            ),
+            FORM,
+        ),
+    ],
+    ids=["json", "form"],
+)
+async def test_a_client_of_an_earlier_version_may_send_what_the_flow_has_given_up(
+    server: Server, engine: MemoryEngine, body: bytes, content_type: str
+) -> None:
+    execution = await server.post([body], content_type)
+    inputs = engine.runs[execution.execution_id].record.inputs
+    assert inputs["author"] == {"name": "Ada"}
+    assert "former" not in inputs
+    assert not server.stored_files()
+
+
+@pytest.mark.parametrize("content_type", [JSON, FORM])
+async def test_an_integer_that_no_64_bits_hold_is_stored_as_a_float_wherever_it_is(
+    server: Server, engine: MemoryEngine, content_type: str
+) -> None:
+    extra = '{"a": [18446744073709551616, {"b": -9007199254740993, "c": 9007199254740992}]}'
+    bodies = {
+        JSON: f'{{"text": "ok", "extra": {extra}}}'.encode(),
+        FORM: form(part("text", "ok"), part("extra", extra)),
+    }
+    execution = await server.post([bodies[content_type]], content_type)
+    stored = decode_value(encode_value(engine.runs[execution.execution_id].record.inputs["extra"]))
+    assert repr(stored) == repr({"a": [2.0**64, {"b": -(2.0**53), "c": 2**53}]})
+
+
+DEFAULTS: dict[str, NativeValue] = {"tags": ["ab"], "weights": {"x": 1.5}, "author": {"name": "Ada"}}
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [(b'{"text": "ok", "tags": ["cd"]}', JSON), (form(part("text", "ok"), part("tags", "cd")), FORM)],
+    ids=["json", "form"],
+)
+async def test_inputs_may_default_to_lists_maps_and_objects(
+    everything: Bundle, engine: MemoryEngine, tmp_path: Path, body: bytes, content_type: str
+) -> None:
+    fields = tuple(replace(field, default=DEFAULTS.get(field.name, field.default)) for field in PLAN.inputs.fields)
+    bundle = Bundle.of(everything.descriptors, (replace(PLAN, inputs=ObjectType(fields)),))
+    async with serving(bundle, engine, tmp_path / "others") as server:
+        execution = await server.post([body], content_type)
+    inputs = engine.runs[execution.execution_id].record.inputs
+    assert {name: inputs[name] for name in DEFAULTS} == {**DEFAULTS, "tags": ["cd"]}
 
 
 async def test_a_form_with_a_request_id_keeps_its_files_under_that_run(server: Server, engine: MemoryEngine) -> None:

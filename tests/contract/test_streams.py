@@ -168,11 +168,12 @@ async def test_a_watcher_that_leaves_ends_the_watching_and_not_the_run(server: S
 
 
 async def test_a_read_mask_cuts_the_executions_in_a_stream(server: Server) -> None:
-    request = server.contract.execute_request(text="hello", options={"read_mask": {"paths": ["status"]}})
+    request = server.contract.execute_request(text="hello", options={"read_mask": {"paths": ["error"]}})
     events = await collected(server.stream("ExecuteStream", request))
+    execution_id = events[0].execution_id
     assert [events[0].accepted, events[-1].done] == [
-        server.contract.execution(status=1),
-        server.contract.execution(status=COMPLETED),
+        server.contract.execution(execution_id=execution_id, status=1),
+        server.contract.execution(execution_id=execution_id, status=COMPLETED),
     ]
     assert events[3].step_completed.output.inspect.text == "hello"
 
@@ -224,6 +225,6 @@ async def test_get_status_is_cut_by_its_read_mask(server: Server) -> None:
     execution_id = await finished_run(server)
     request = server.contract.get_status_request(execution_id=execution_id, read_mask={"paths": ["progress"]})
     status = await server.call("GetStatus", request)
-    expected = server.contract.execution(progress=status.progress)
+    expected = server.contract.execution(execution_id=execution_id, status=3, progress=status.progress)
     assert status == expected
     assert status.progress.percentage == 50.0

@@ -18,6 +18,7 @@ from promptflow_server.services.codec import (
     decode_message,
     encode_json,
     encode_message,
+    plain_json,
 )
 from promptflow_server.services.contracts import FlowContract, Message
 
@@ -146,6 +147,7 @@ def test_what_means_the_same_comes_back_in_one_form(
         ({"extra": math.nan}, "extra"),
         ({"extra": {"a": [math.inf]}}, "extra.a[0]"),
         ({"extra": 10**400}, "extra"),
+        ({"extra": {"a": [10**400]}}, "extra.a[0]"),
         ({"extra": object()}, "extra"),
     ],
 )
@@ -172,6 +174,29 @@ def test_a_message_without_native_form_is_told_with_its_path(contract: FlowContr
     with pytest.raises(CoercionError) as caught:
         decode_message(request)
     assert caught.value.path == path
+
+
+@pytest.mark.parametrize(
+    ("native", "plain"),
+    [
+        (2**53, 2**53),
+        (2**53 + 1, 2.0**53),
+        (-(2**64), -(2.0**64)),
+        (float(2**53), 2**53),
+        (2.0**60, 2.0**60),
+        (0.5, 0.5),
+        (True, True),
+        ([1.0, {"a": [2**70, "x", None]}], [1, {"a": [2.0**70, "x", None]}]),
+        (10**400, 10**400),
+    ],
+)
+def test_numbers_of_json_are_in_the_one_form_that_every_face_gives(native: NativeValue, plain: NativeValue) -> None:
+    assert repr(plain_json(native)) == repr(plain)
+
+
+def test_a_number_of_json_that_is_too_large_to_be_a_whole_one_comes_back_as_a_float(contract: FlowContract) -> None:
+    decoded = decode_message(encoded(contract, {"extra": [{"a": 2**64}]}))
+    assert repr(decoded) == repr({"extra": [{"a": 2.0**64}]})
 
 
 def nested(depth: int) -> NativeValue:

@@ -31,6 +31,11 @@ def replies(name: str, process: str) -> str:
     return f"{queue(name)}R:{process}"
 
 
+def workers(name: str) -> str:
+    """ZSET worker -> end of its lease, in ms: those that serve a queue."""
+    return f"{queue(name)}workers"
+
+
 def worker_channel(name: str, worker: str) -> str:
     """Sharded channel: what a worker of a queue is told, that there is work or to stop."""
     return f"{queue(name)}in:{worker}"

@@ -68,10 +68,6 @@ class EventKind(StrEnum):
     DONE = "done"
 
 
-UNSTORED = frozenset({EventKind.STEP_PROGRESS, EventKind.HEARTBEAT})
-"""These carry sequence 0 and are gone once sent."""
-
-
 @dataclass(frozen=True, slots=True)
 class Progress:
     """`percentage` is 0 to 100 and never falls; the steps named are those that run now."""

@@ -9,7 +9,6 @@ from typing import Protocol
 from promptflow_codegen.plan import FlowPlan
 from promptflow_core.records import EventRecord, ExecutionRecord
 from promptflow_core.values import NativeValue
-from promptflow_workers.dispatch.interface import RunDispatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +59,4 @@ class Engine(Protocol):
         Raises:
             FlowError: EXECUTION_NOT_FOUND, STORE_UNAVAILABLE.
         """
-        ...
-
-
-class DrainableRuns(RunDispatch, Protocol):
-    """A queue `flows` that can be left without haste."""
-
-    async def drain(self, grace_s: float = 0.0) -> None:
-        """Take no more runs from now on, let the owned ones end for `grace_s`, then give the rest back."""
         ...

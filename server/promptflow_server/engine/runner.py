@@ -21,13 +21,13 @@ from promptflow_server.engine.driver import CompiledTemplates, DriverParts, RunD
 from promptflow_server.engine.executor import StepExecutor
 from promptflow_server.engine.file_sweep import FileSweep
 from promptflow_server.engine.inline import InlineExecutors
-from promptflow_server.engine.interface import DrainableRuns, StartOptions
+from promptflow_server.engine.interface import StartOptions
 from promptflow_server.engine.pools import PoolCalls
 from promptflow_server.engine.templates import TemplateEngine
 from promptflow_server.engine.transitions import CancelRequested
 from promptflow_server.engine.watching import Watching
 from promptflow_server.store.state import Loss, RunLostError, Signal, StateManager, same_inputs
-from promptflow_workers.dispatch.interface import CallDispatch, Claim
+from promptflow_workers.dispatch.interface import CallDispatch, Claim, RunDispatch
 
 START_S = 5.0
 SWEEP_S, SWEEP_PAGE = 10.0, 500
@@ -49,7 +49,7 @@ class FlowEngine:
         *,
         state: StateManager,
         calls: CallDispatch,
-        runs: DrainableRuns,
+        runs: RunDispatch,
         registry: ExecutorRegistry,
         plan_of: Callable[[str, str, int], FlowPlan],
         files: Files,

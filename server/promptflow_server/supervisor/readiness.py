@@ -65,8 +65,7 @@ def worker_beats(redis_url: str, queues: Sequence[str]) -> Probe:
             try:
                 for queue in queues:
                     # See queue.lua; a worker's name is HOST-PID-SUFFIX, which tells it from those before it.
-                    key = f"{keys.queue(queue)}workers"
-                    workers = await link.execute("ZRANGE", key, 0, -1, patience_s=PROBE_TIMEOUT_S)
+                    workers = await link.execute("ZRANGE", keys.workers(queue), 0, -1, patience_s=PROBE_TIMEOUT_S)
                     if any(f"-{pid}-".encode() in worker for worker in workers):
                         return True
             except (FlowError, ResponseError):

@@ -80,6 +80,6 @@ class RunDispatch(Protocol):
         """
         ...
 
-    async def drain(self) -> None:
-        """Take no more runs and give the owned ones back at once."""
+    async def drain(self, grace_s: float = 0.0) -> None:
+        """Take no more runs from now on, let the owned ones end for `grace_s`, then give the rest back."""
         ...

@@ -10,17 +10,20 @@ from collections.abc import Iterator
 from promptflow_codegen.build_fields import build_message
 from promptflow_codegen.checked import CheckedFlow, CheckedStep
 from promptflow_codegen.model import Field, Message, Method, Promise, ProtoFile, Service
-from promptflow_codegen.naming import camel, kebab, output_message, package_of, proto_path
+from promptflow_codegen.naming import FLOWS_PACKAGE, camel, kebab, output_message, package_of, proto_path
+
+MAX_BATCH = 1000
+"""Requests of one BatchExecute."""
 
 _ID = "(.buf.validate.field).required = true"
 _V1 = ".promptflow_api.v1"
 
 
-def build_api(flow: CheckedFlow) -> ProtoFile:
-    """The API of one flow; fields of its own have no numbers yet."""
+def build_api(flow: CheckedFlow, root: str = FLOWS_PACKAGE) -> ProtoFile:
+    """The API of one flow below the package `root`; fields of its own have no numbers yet."""
     return ProtoFile(
-        path=proto_path(flow.name, flow.version),
-        package=package_of(flow.name, flow.version),
+        path=proto_path(flow.name, flow.version, root),
+        package=package_of(flow.name, flow.version, root),
         service=_service(flow),
         messages=tuple(_messages(flow)),
     )
@@ -39,6 +42,8 @@ def _service(flow: CheckedFlow) -> Service:
         Method("Watch", "WatchRequest", "Event", "get", f"{root}/watch/{{execution_id}}", is_streaming=True),
         Method("GetStatus", "GetStatusRequest", "Execution", "get", f"{root}/status/{{execution_id}}"),
         Method("Cancel", "CancelRequest", "Execution", "post", f"{root}/cancel/{{execution_id}}", "*"),
+        Method("BatchExecute", "BatchExecuteRequest", "BatchExecuteResponse", "post", f"{root}/execute/batch", "*"),
+        Method("Plan", "ExecuteRequest", f"{_V1}.PlanResponse", "post", f"{root}/plan", "*"),
         Method("GetInfo", f"{_V1}.GetInfoRequest", f"{_V1}.GetInfoResponse", "get", f"{root}/info"),
         Method("CheckHealth", f"{_V1}.CheckHealthRequest", f"{_V1}.CheckHealthResponse", "get", f"{root}/health"),
     )
@@ -48,6 +53,7 @@ def _service(flow: CheckedFlow) -> Service:
 def _messages(flow: CheckedFlow) -> Iterator[Message]:
     yield _execute_request(flow)
     yield from _control_requests()
+    yield from _batch()
     yield _execution()
     yield _result(flow)
     yield _steps(flow)
@@ -75,10 +81,20 @@ def _execute_request(flow: CheckedFlow) -> Message:
 def _control_requests() -> Iterator[Message]:
     execution_id = Field("execution_id", "string", number=1, options=(_ID,))
     after = Field("after_sequence", "int32", number=2, options=("(.buf.validate.field).int32.gte = 0",))
-    mask = Field("read_mask", ".google.protobuf.FieldMask", number=2)
-    yield Message("WatchRequest", (execution_id, after))
-    yield Message("GetStatusRequest", (execution_id, mask))
+    mask = ".google.protobuf.FieldMask"
+    yield Message("WatchRequest", (execution_id, after, Field("read_mask", mask, number=3)))
+    yield Message("GetStatusRequest", (execution_id, Field("read_mask", mask, number=2)))
     yield Message("CancelRequest", (execution_id,))
+
+
+def _batch() -> Iterator[Message]:
+    limits = (f"(.buf.validate.field).repeated = {{min_items: 1, max_items: {MAX_BATCH}}}",)
+    yield Message("BatchExecuteRequest", (Field("requests", "ExecuteRequest", "repeated", 1, options=limits),))
+    outcomes = Field("outcomes", "BatchOutcome", "repeated", 1, comment="in the order of the requests")
+    yield Message("BatchExecuteResponse", (outcomes,))
+    execution = Field("execution", "Execution", number=1, oneof="outcome")
+    error = Field("error", ".google.rpc.Status", number=2, oneof="outcome")
+    yield Message("BatchOutcome", (execution, error), doc="What Execute would have answered.")
 
 
 def _execution() -> Message:

@@ -1,14 +1,16 @@
 """The bundle: everything generated that a server needs, addressed by digest.
 
 On disk a bundle is a folder `<digest>/` with `descriptors.pb` (a FileDescriptorSet in dependency order, with the
-imports and google/rpc's error types) and `plans.json`; `current` beside it names the digest in use.
+imports and google/rpc's error types), `plans.json`, and `documents/` with what the server hands out as it is, such as
+OpenAPI; `current` beside it names the digest in use.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from promptflow_codegen.plan import FlowPlan
 
-FORMAT = 1
-DESCRIPTORS, PLANS, CURRENT = "descriptors.pb", "plans.json", "current"
+FORMAT = 2
+DESCRIPTORS, PLANS, DOCUMENTS, CURRENT = "descriptors.pb", "plans.json", "documents", "current"
 _PLANS = TypeAdapter(tuple[FlowPlan, ...])
 
 
@@ -27,17 +29,23 @@ class BundleError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Descriptors and plans of all flows, sorted by name and version."""
+    """Descriptors and plans of all flows, sorted by name and version; `documents` by file name."""
 
     descriptors: bytes
     plans: tuple[FlowPlan, ...]
     digest: str
+    documents: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
 
     @classmethod
-    def of(cls, descriptors: bytes, plans: tuple[FlowPlan, ...]) -> Bundle:
+    def of(
+        cls, descriptors: bytes, plans: tuple[FlowPlan, ...], documents: Mapping[str, bytes] | None = None
+    ) -> Bundle:
         """Put a bundle together and name it by its content."""
-        digest = hashlib.sha256(descriptors + plans_json(plans)).hexdigest()[:16]
-        return cls(descriptors, plans, digest)
+        documents = documents or {}
+        content = hashlib.sha256(descriptors + plans_json(plans))
+        for name in sorted(documents):
+            content.update(f"\n{name}\n".encode() + documents[name])
+        return cls(descriptors, plans, content.hexdigest()[:16], documents)
 
     def plan(self, flow: str, version: int) -> FlowPlan | None:
         """The plan of one major version of a flow, if it is here."""
@@ -54,6 +62,7 @@ def load_bundle(folder: Path, digest: str | None = None) -> Bundle:
         digest = digest or (folder / CURRENT).read_text("utf-8").strip()
         descriptors = (folder / digest / DESCRIPTORS).read_bytes()
         document: dict[str, Any] = json.loads((folder / digest / PLANS).read_bytes())
+        documents = {path.name: path.read_bytes() for path in sorted((folder / digest / DOCUMENTS).glob("*"))}
     except (OSError, ValueError) as error:
         raise BundleError(f"no bundle in {folder}: {error}; run `promptflow generate`") from None
     if document.get("format") != FORMAT:
@@ -65,7 +74,7 @@ def load_bundle(folder: Path, digest: str | None = None) -> Bundle:
         plans = _PLANS.validate_python(document["plans"], strict=False)
     except (KeyError, ValidationError) as error:
         raise BundleError(f"bundle {digest} is damaged: {error}; run `promptflow generate`") from None
-    bundle = Bundle.of(descriptors, plans)
+    bundle = Bundle.of(descriptors, plans, documents)
     if bundle.digest != digest:
         raise BundleError(f"bundle {digest} was changed after it was made; run `promptflow generate`")
     return bundle

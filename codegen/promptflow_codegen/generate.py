@@ -88,7 +88,8 @@ def _emit(project: Project, catalog: Catalog, flows: Sequence[_Flow], diagnostic
     proto_dir = project.relative(project.proto_dir)
     texts = {proto_dir / path: text for path, text in protos.items()}
     for flow in flows:
-        texts[proto_dir / lock_path(flow.checked.name, flow.checked.version)] = print_lock(flow.lock)
+        path = lock_path(flow.checked.name, flow.checked.version, project.flows_package)
+        texts[proto_dir / path] = print_lock(flow.lock)
     texts[project.relative(project.flows_dir) / SCHEMA_FILE] = emit_schema(catalog)
     texts |= _python_files(project, descriptors, plans)
     bundle = Bundle.of(descriptors.SerializeToString(deterministic=True), plans)
@@ -143,21 +144,21 @@ def _number(project: Project, flow: CheckedFlow, reports: list[Report]) -> _Flow
         return None
     report = Report(flow.node.file)
     reports.append(report)
-    api = build_api(flow)
+    api = build_api(flow, project.flows_package)
     if api.size > MAX_SIZE:
         message = f"the API of the flow has {api.size} fields and enum values; the limit is {MAX_SIZE}"
         report.error("too-many", flow.node.name.position, message, "declare less, or use `json` for parts of it")
         return None
     api, lock = number_file(api, lock, report)
-    return _Flow(flow, api, lock, lower_flow(flow))
+    return _Flow(flow, api, lock, lower_flow(flow, project.flows_package))
 
 
 def _read_lock(project: Project, flow: CheckedFlow, reports: list[Report]) -> Lock | None:
-    path = project.proto_dir / lock_path(flow.name, flow.version)
+    path = project.proto_dir / lock_path(flow.name, flow.version, project.flows_package)
     report = Report(project.relative(path).as_posix())
     reports.append(report)
     if not path.exists() and not path.is_symlink():
-        proto = project.proto_dir / proto_path(flow.name, flow.version)
+        proto = project.proto_dir / proto_path(flow.name, flow.version, project.flows_package)
         if not proto.exists():
             return Lock(flow.name, flow.version)
         hint = f"restore it from version control; to start over, delete {project.relative(proto.parent).as_posix()}/"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from promptflow_codegen.checked import CheckedFlow, CheckedStep
-from promptflow_codegen.naming import camel, package_of
+from promptflow_codegen.naming import FLOWS_PACKAGE, camel, package_of
 from promptflow_codegen.plan import FlowPlan, StepPlan
 from promptflow_codegen.tree import ScalarNode, to_plain
 
 
-def lower_flow(flow: CheckedFlow) -> FlowPlan:
-    """The plan of one flow, its steps in the order in which they may run."""
+def lower_flow(flow: CheckedFlow, root: str = FLOWS_PACKAGE) -> FlowPlan:
+    """The plan of one flow whose API is below the package `root`; its steps are in an order in which they may run."""
     steps = {step.name: step for step in flow.steps}
     outputs = None
     if flow.outputs is not None:
@@ -17,7 +17,7 @@ def lower_flow(flow: CheckedFlow) -> FlowPlan:
     return FlowPlan(
         name=flow.name,
         version=flow.version,
-        package=package_of(flow.name, flow.version),
+        package=package_of(flow.name, flow.version, root),
         service=f"{camel(flow.name)}Service",
         inputs=flow.inputs,
         steps=tuple(_lower_step(steps[name]) for name in flow.order),

@@ -18,6 +18,8 @@ RESERVED_ENUM_VALUES = frozenset({"option", "reserved"})
 
 ZERO_VALUE = "VALUE_UNSPECIFIED"
 PACKAGE_ROOT = "promptflow_api"
+FLOWS_PACKAGE = f"{PACKAGE_ROOT}.flows"
+"""The proto package of all flows, where the project names no other."""
 
 _ENUM_PREFIX = re.compile(r"v_*a_*l_*u_*e_*", re.IGNORECASE)
 
@@ -53,19 +55,23 @@ def is_python_keyword(name: str) -> bool:
     return keyword.iskeyword(name)
 
 
-def package_of(flow: str, version: int) -> str:
+def package_of(flow: str, version: int, root: str = FLOWS_PACKAGE) -> str:
     """The proto package of one major version of a flow."""
-    return f"{PACKAGE_ROOT}.flows.{flow}.v{version}"
+    return f"{root}.{flow}.v{version}"
 
 
-def proto_path(flow: str, version: int) -> str:
+def proto_path(flow: str, version: int, root: str = FLOWS_PACKAGE) -> str:
     """The generated file, relative to the proto root."""
-    return f"{PACKAGE_ROOT}/flows/{flow}/v{version}/{flow}.proto"
+    return f"{_folder(flow, version, root)}/{flow}.proto"
 
 
-def lock_path(flow: str, version: int) -> str:
+def lock_path(flow: str, version: int, root: str = FLOWS_PACKAGE) -> str:
     """The lock beside it."""
-    return f"{PACKAGE_ROOT}/flows/{flow}/v{version}/{flow}.lock.yaml"
+    return f"{_folder(flow, version, root)}/{flow}.lock.yaml"
+
+
+def _folder(flow: str, version: int, root: str) -> str:
+    return package_of(flow, version, root).replace(".", "/")
 
 
 def output_message(step: str, executor: str, output: ObjectType) -> str:

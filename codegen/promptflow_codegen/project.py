@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from promptflow_codegen.diagnostics import Report
+from promptflow_codegen.naming import FLOWS_PACKAGE
 from promptflow_codegen.source import parse_source, read_bytes
 from promptflow_codegen.tree import to_plain
 
@@ -17,16 +18,23 @@ CONTRACT = "promptflow_api/v1"
 """The hand-written protos, relative to the proto root."""
 
 
+_KEYS = "`executors`, `package`, `go_package`, `npm_name`"
+
+
 class ProjectError(Exception):
     """A folder that is no project, or settings that cannot be read; the message says what to do."""
 
 
 class _Settings(BaseModel):
-    """`promptflow.yaml`: `executors` are the project's own, each `module:Class`."""
+    """`promptflow.yaml`: `executors` are the project's own, each `module:Class`; `package` is the proto package of its
+    flows, `go_package` the import path of its Go module, `npm_name` the name of its npm package."""
 
     model_config = ConfigDict(extra="forbid")
 
     executors: tuple[str, ...] = ()
+    package: str = Field(default=FLOWS_PACKAGE, pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$")
+    go_package: str = ""
+    npm_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,9 @@ class Project:
     bundles_dir: Path
     python_client_dir: Path | None
     executors: tuple[str, ...] = ()
+    flows_package: str = FLOWS_PACKAGE
+    go_package: str = ""
+    npm_name: str = ""
 
     @classmethod
     def at(cls, root: Path) -> Project:
@@ -51,13 +62,17 @@ class Project:
         if not root.is_dir():
             raise ProjectError(f"there is no folder {root}")
         client = root / "clients" / "python"
+        settings = _read_settings(root / SETTINGS_FILE)
         return cls(
             root=root,
             flows_dir=root / "flows",
             proto_dir=root / "proto",
             bundles_dir=root / ".promptflow" / "bundles",
             python_client_dir=client if client.is_dir() else None,
-            executors=_read_settings(root / SETTINGS_FILE).executors,
+            executors=settings.executors,
+            flows_package=settings.package,
+            go_package=settings.go_package,
+            npm_name=settings.npm_name,
         )
 
     def contract_protos(self) -> Mapping[str, str]:
@@ -97,4 +112,4 @@ def _read_settings(path: Path) -> _Settings:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise ProjectError(f"{path.name}: {place}: {first['msg']}; its keys are `executors`") from None
+        raise ProjectError(f"{path.name}: {place}: {first['msg']}; its keys are {_KEYS}") from None

@@ -16,7 +16,16 @@ from errno import EISDIR
 from functools import partial
 from pathlib import Path
 
-from promptflow_codegen.bundle import CURRENT, DESCRIPTORS, PLANS, Bundle, BundleError, load_bundle, plans_json
+from promptflow_codegen.bundle import (
+    CURRENT,
+    DESCRIPTORS,
+    DOCUMENTS,
+    PLANS,
+    Bundle,
+    BundleError,
+    load_bundle,
+    plans_json,
+)
 from promptflow_codegen.generate import Generated
 from promptflow_codegen.naming import PACKAGE_ROOT
 from promptflow_codegen.project import Project
@@ -86,6 +95,9 @@ def _put_bundle(bundle: Bundle, staging: Path, target: Path) -> None:
     new.mkdir()
     _write_durably(new / DESCRIPTORS, bundle.descriptors)
     _write_durably(new / PLANS, plans_json(bundle.plans))
+    (new / DOCUMENTS).mkdir()
+    for name, content in bundle.documents.items():
+        _write_durably(new / DOCUMENTS / name, content)
     if target.exists():
         target.replace(staging / "damaged")
     new.replace(target)
@@ -108,7 +120,7 @@ def _write_durably(path: Path, data: bytes) -> None:
 
 def _stale(project: Project, generated: Generated) -> Iterator[Path]:
     """Files that nothing generates any more. Locks stay: a flow that returns takes its numbers up again."""
-    protos = (project.proto_dir / PACKAGE_ROOT / "flows").rglob("*.proto")
+    protos = (project.proto_dir / project.flows_package.replace(".", "/")).rglob("*.proto")
     modules = (project.python_client_dir / PACKAGE_ROOT).rglob("*.py*") if project.python_client_dir else ()
     for path in (*protos, *modules):
         relative = project.relative(path)

@@ -34,9 +34,9 @@ from pydantic import BaseModel, ConfigDict, Field
 CASES = Path(__file__).parent / "cases"
 ROOT = Path(__file__).resolve().parents[2]
 
-Transport = Literal["http", "multipart", "python"]
+Transport = Literal["http", "multipart", "python", "go", "ts"]
 Call = Literal["run", "status", "cancel", "watch"]
-TRANSPORTS: tuple[Transport, ...] = ("http", "multipart", "python")
+TRANSPORTS: tuple[Transport, ...] = ("http", "multipart", "python", "go", "ts")
 
 
 class ExpectedError(BaseModel):

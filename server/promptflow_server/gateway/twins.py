@@ -21,7 +21,7 @@ from google.protobuf.descriptor_pb2 import (
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 TWIN_SUFFIX = "Http"
-INPUTS_MESSAGE = "ExecuteRequest"
+INPUTS_MESSAGES = (".ExecuteRequest", ".BatchExecuteRequest")
 
 _HTTP: Any = annotations_pb2.http
 _HTTP_BODY = ".google.api.HttpBody"
@@ -65,7 +65,7 @@ def needs_twin(method: MethodDescriptorProto) -> bool:
 
 
 def _takes_inputs(method: MethodDescriptorProto) -> bool:
-    return method.input_type.endswith(f".{INPUTS_MESSAGE}")
+    return method.input_type.endswith(INPUTS_MESSAGES)
 
 
 def _add_twins(service: ServiceDescriptorProto) -> bool:

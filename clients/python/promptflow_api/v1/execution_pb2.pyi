@@ -177,3 +177,51 @@ class ComponentHealth(_message.Message):
     serving: bool
     message: str
     def __init__(self, name: _Optional[str] = ..., serving: _Optional[bool] = ..., message: _Optional[str] = ...) -> None: ...
+
+class PlanResponse(_message.Message):
+    __slots__ = ("flow", "version", "bundle_digest", "steps")
+    FLOW_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    BUNDLE_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    flow: str
+    version: int
+    bundle_digest: str
+    steps: _containers.RepeatedCompositeFieldContainer[PlannedStep]
+    def __init__(self, flow: _Optional[str] = ..., version: _Optional[int] = ..., bundle_digest: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[PlannedStep, _Mapping]]] = ...) -> None: ...
+
+class PlanDecision(_message.Message):
+    __slots__ = ()
+    class Value(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        VALUE_UNSPECIFIED: _ClassVar[PlanDecision.Value]
+        RUNS: _ClassVar[PlanDecision.Value]
+        SKIPPED: _ClassVar[PlanDecision.Value]
+        UNDECIDED: _ClassVar[PlanDecision.Value]
+    VALUE_UNSPECIFIED: PlanDecision.Value
+    RUNS: PlanDecision.Value
+    SKIPPED: PlanDecision.Value
+    UNDECIDED: PlanDecision.Value
+    def __init__(self) -> None: ...
+
+class PlannedStep(_message.Message):
+    __slots__ = ("step", "executor", "queue", "needs", "stage", "decision", "items", "cost", "config")
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    NEEDS_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    step: str
+    executor: str
+    queue: str
+    needs: _containers.RepeatedScalarFieldContainer[str]
+    stage: int
+    decision: PlanDecision.Value
+    items: int
+    cost: float
+    config: _struct_pb2.Struct
+    def __init__(self, step: _Optional[str] = ..., executor: _Optional[str] = ..., queue: _Optional[str] = ..., needs: _Optional[_Iterable[str]] = ..., stage: _Optional[int] = ..., decision: _Optional[_Union[PlanDecision.Value, str]] = ..., items: _Optional[int] = ..., cost: _Optional[float] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...

@@ -60,6 +60,16 @@ class ConditionalProcessingServiceStub:
                 request_serializer=promptflow__api_dot_flows_dot_conditional__processing_dot_v1_dot_conditional__processing__pb2.CancelRequest.SerializeToString,
                 response_deserializer=promptflow__api_dot_flows_dot_conditional__processing_dot_v1_dot_conditional__processing__pb2.Execution.FromString,
                 _registered_method=True)
+        self.BatchExecute = channel.unary_unary(
+                '/promptflow_api.flows.conditional_processing.v1.ConditionalProcessingService/BatchExecute',
+                request_serializer=promptflow__api_dot_flows_dot_conditional__processing_dot_v1_dot_conditional__processing__pb2.BatchExecuteRequest.SerializeToString,
+                response_deserializer=promptflow__api_dot_flows_dot_conditional__processing_dot_v1_dot_conditional__processing__pb2.BatchExecuteResponse.FromString,
+                _registered_method=True)
+        self.Plan = channel.unary_unary(
+                '/promptflow_api.flows.conditional_processing.v1.ConditionalProcessingService/Plan',
+                request_serializer=promptflow__api_dot_flows_dot_conditional__processing_dot_v1_dot_conditional__processing__pb2.ExecuteRequest.SerializeToString,
+                response_deserializer=promptflow__api_dot_v1_dot_execution__pb2.PlanResponse.FromString,
+                _registered_method=True)
         self.GetInfo = channel.unary_unary(
                 '/promptflow_api.flows.conditional_processing.v1.ConditionalProcessingService/GetInfo',
                 request_serializer=promptflow__api_dot_v1_dot_execution__pb2.GetInfoRequest.SerializeToString,
@@ -105,6 +115,18 @@ class ConditionalProcessingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchExecute(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Plan(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetInfo(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -144,6 +166,16 @@ def add_ConditionalProcessingServiceServicer_to_server(servicer, server):
                     servicer.Cancel,
                     request_deserializer=promptflow__api_dot_flows_dot_conditional__processing_dot_v1_dot_conditional__processing__pb2.CancelRequest.FromString,
                     response_serializer=promptflow__api_dot_flows_dot_conditional__processing_dot_v1_dot_conditional__processing__pb2.Execution.SerializeToString,
+            ),
+            'BatchExecute': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchExecute,
+                    request_deserializer=promptflow__api_dot_flows_dot_conditional__processing_dot_v1_dot_conditional__processing__pb2.BatchExecuteRequest.FromString,
+                    response_serializer=promptflow__api_dot_flows_dot_conditional__processing_dot_v1_dot_conditional__processing__pb2.BatchExecuteResponse.SerializeToString,
+            ),
+            'Plan': grpc.unary_unary_rpc_method_handler(
+                    servicer.Plan,
+                    request_deserializer=promptflow__api_dot_flows_dot_conditional__processing_dot_v1_dot_conditional__processing__pb2.ExecuteRequest.FromString,
+                    response_serializer=promptflow__api_dot_v1_dot_execution__pb2.PlanResponse.SerializeToString,
             ),
             'GetInfo': grpc.unary_unary_rpc_method_handler(
                     servicer.GetInfo,
@@ -291,6 +323,60 @@ class ConditionalProcessingService:
             '/promptflow_api.flows.conditional_processing.v1.ConditionalProcessingService/Cancel',
             promptflow__api_dot_flows_dot_conditional__processing_dot_v1_dot_conditional__processing__pb2.CancelRequest.SerializeToString,
             promptflow__api_dot_flows_dot_conditional__processing_dot_v1_dot_conditional__processing__pb2.Execution.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchExecute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/promptflow_api.flows.conditional_processing.v1.ConditionalProcessingService/BatchExecute',
+            promptflow__api_dot_flows_dot_conditional__processing_dot_v1_dot_conditional__processing__pb2.BatchExecuteRequest.SerializeToString,
+            promptflow__api_dot_flows_dot_conditional__processing_dot_v1_dot_conditional__processing__pb2.BatchExecuteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Plan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/promptflow_api.flows.conditional_processing.v1.ConditionalProcessingService/Plan',
+            promptflow__api_dot_flows_dot_conditional__processing_dot_v1_dot_conditional__processing__pb2.ExecuteRequest.SerializeToString,
+            promptflow__api_dot_v1_dot_execution__pb2.PlanResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -8,7 +8,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 SOURCES := core codegen workers server clients/python/promptflow_client tests benchmarks
 
-.PHONY: help run test check format generate lock bench setup setup-dev clean
+.PHONY: help run test check format generate lock bench bench-flows setup setup-dev clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ generate: setup ## regenerate protos, locks, stubs and the bundle from flows/
 
 bench: setup-dev ## latency and throughput against bare grpc.aio and raw onnxruntime, as ratios in one run
 	@$(BIN)/python benchmarks/bench.py
+
+bench-flows: setup-dev ## a server of 1,000 flows: start and memory; a swap with 300
+	@$(BIN)/python benchmarks/many_flows.py
 
 lock: setup-dev ## resolve the dependencies again and write requirements/*.txt
 	@$(BIN)/uv pip compile pyproject.toml --extra cpu --group dev $(LOCK_FLAGS) -o requirements/dev.txt

@@ -1,4 +1,5 @@
-"""From flow files to everything that is generated from them. Only `write` changes files; nothing here opens a socket.
+"""From flow files to everything that is generated from them. Only `write` and `write_packages` change files; nothing
+here opens a socket.
 
 source           YAML text as a tree with places        tree           the parts of the tree
 read, read_keys  the tree as a flow                     nodes          the parts of a flow, as its file spells it
@@ -13,4 +14,5 @@ template_syntax  templates parsed, what they read       template_sandbox, templa
 bundle           descriptors and plans by digest        naming         names of messages, paths and values
 project          where things lie in a project          diagnostics    mistakes in files, with places and hints
 generate         all of it, in memory                   write          onto disk, all or nothing; drift
+languages/       client packages of a user's flows     write_packages  the same for them
 """

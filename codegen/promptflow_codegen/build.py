@@ -5,17 +5,20 @@ A message of the contract that is the same in every flow has its numbers here; t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from promptflow_codegen.build_fields import build_message
 from promptflow_codegen.checked import CheckedFlow, CheckedStep
+from promptflow_codegen.evolution.presence import Presence, presence_of
+from promptflow_codegen.lower import lower_flow
 from promptflow_codegen.model import Field, Message, Method, Promise, ProtoFile, Service
 from promptflow_codegen.naming import FLOWS_PACKAGE, camel, kebab, output_message, package_of, proto_path
 
 MAX_BATCH = 1000
 """Requests of one BatchExecute."""
 
-_ID = "(.buf.validate.field).required = true"
+_REQUIRED = "(.buf.validate.field).required = true"
 _V1 = ".promptflow_api.v1"
 
 
@@ -25,13 +28,15 @@ def build_api(flow: CheckedFlow, root: str = FLOWS_PACKAGE) -> ProtoFile:
         path=proto_path(flow.name, flow.version, root),
         package=package_of(flow.name, flow.version, root),
         service=_service(flow),
-        messages=tuple(_messages(flow)),
+        messages=tuple(_messages(flow, root)),
     )
 
 
-def message_of(step: CheckedStep) -> str:
-    """The message of a step's output."""
-    return output_message(step.name, step.spec.name, step.output)
+def message_of(step: CheckedStep, root: str) -> str:
+    """The message of a step's output; that of a flow that a step runs is the flow's own."""
+    if step.callee is not None:
+        return f".{package_of(step.callee.name, step.callee.version, root)}.Result"
+    return output_message(step.name, step.node.executor.text, step.output)
 
 
 def _service(flow: CheckedFlow) -> Service:
@@ -50,18 +55,18 @@ def _service(flow: CheckedFlow) -> Service:
     return Service(f"{camel(flow.name)}Service", methods, flow.node.description)
 
 
-def _messages(flow: CheckedFlow) -> Iterator[Message]:
+def _messages(flow: CheckedFlow, root: str) -> Iterator[Message]:
     yield _execute_request(flow)
     yield from _control_requests()
     yield from _batch()
     yield _execution()
-    yield _result(flow)
+    yield _result(flow, root)
     yield _steps(flow)
-    yield from (_step_message(step) for step in flow.steps)
-    yield from _output_messages(flow)
+    yield from (_step_message(step, root) for step in flow.steps)
+    yield from _output_messages(flow, root)
     yield _event()
     yield _step_output_event()
-    yield _step_value(flow)
+    yield _step_value(flow, root)
 
 
 def _execute_request(flow: CheckedFlow) -> Message:
@@ -79,7 +84,7 @@ def _execute_request(flow: CheckedFlow) -> Message:
 
 
 def _control_requests() -> Iterator[Message]:
-    execution_id = Field("execution_id", "string", number=1, options=(_ID,))
+    execution_id = Field("execution_id", "string", number=1, options=(_REQUIRED,))
     after = Field("after_sequence", "int32", number=2, options=("(.buf.validate.field).int32.gte = 0",))
     mask = ".google.protobuf.FieldMask"
     yield Message("WatchRequest", (execution_id, after, Field("read_mask", mask, number=3)))
@@ -88,7 +93,7 @@ def _control_requests() -> Iterator[Message]:
 
 
 def _batch() -> Iterator[Message]:
-    limits = (f"(.buf.validate.field).repeated = {{min_items: 1, max_items: {MAX_BATCH}}}",)
+    limits = (_REQUIRED, f"(.buf.validate.field).repeated = {{min_items: 1, max_items: {MAX_BATCH}}}")
     yield Message("BatchExecuteRequest", (Field("requests", "ExecuteRequest", "repeated", 1, options=limits),))
     outcomes = Field("outcomes", "BatchOutcome", "repeated", 1, comment="in the order of the requests")
     yield Message("BatchExecuteResponse", (outcomes,))
@@ -110,22 +115,31 @@ def _execution() -> Message:
     return Message("Execution", fields)
 
 
-def _result(flow: CheckedFlow) -> Message:
-    position = flow.node.name.position
+def _result(flow: CheckedFlow, root: str) -> Message:
+    position = flow.node.outputs_position
     if flow.outputs is not None:
         places = {output.node.name.text: output.node.name.position for output in flow.outputs}
-        return build_message("Result", flow.result.fields, Promise.RESULT, flow.node.outputs_position, places)
+        built = build_message("Result", flow.result.fields, Promise.RESULT, flow.node.outputs_position, places)
+        return replace(built, fields=tuple(_with_presence(built.fields, flow)))
     fields = (
         Field(
             step.name,
-            message_of(step),
+            message_of(step, root),
             label="" if step.node.for_each is None else "repeated",
             position=step.node.name.position,
         )
         for step in flow.steps
     )
     doc = "No `outputs` in the flow: one field per step."
-    return Message("Result", tuple(fields), promise=Promise.RESULT, doc=doc, position=position)
+    there = tuple(_with_presence(fields, flow))
+    return Message("Result", there, promise=Promise.RESULT, doc=doc, position=position)
+
+
+def _with_presence(fields: Iterable[Field], flow: CheckedFlow) -> Iterator[Field]:
+    presence = presence_of(lower_flow(flow))
+    for field in fields:
+        there = presence[field.name]
+        yield replace(field, is_required=there is Presence.ALWAYS, may_be_absent=there is Presence.SOMETIMES)
 
 
 def _steps(flow: CheckedFlow) -> Message:
@@ -137,13 +151,13 @@ def _steps(flow: CheckedFlow) -> Message:
     return Message("Steps", tuple(fields), promise=Promise.VIEW, doc=doc)
 
 
-def _step_message(step: CheckedStep) -> Message:
+def _step_message(step: CheckedStep, root: str) -> Message:
     state = Field("state", f"{_V1}.StepState", number=1)
-    output = Field("output", message_of(step), position=step.node.name.position)
+    output = Field("output", message_of(step, root), position=step.node.name.position)
     name = f"{camel(step.name)}Step"
     if step.node.for_each is None:
         comment = "a for_each step has `repeated Item items = 3` instead"
-        single = Field("output", message_of(step), number=2, comment=comment, position=step.node.name.position)
+        single = Field("output", message_of(step, root), number=2, comment=comment, position=step.node.name.position)
         return Message(name, (state, single), promise=Promise.VIEW)
     index = Field("index", "int32", number=1)
     item_state = Field("state", f"{_V1}.StepState", number=2)
@@ -151,13 +165,13 @@ def _step_message(step: CheckedStep) -> Message:
     return Message(name, (state, Field("items", "Item", "repeated", 3)), (item,), promise=Promise.VIEW)
 
 
-def _output_messages(flow: CheckedFlow) -> Iterator[Message]:
-    """One per message name, in order of first use; a promise where the result is made of them."""
+def _output_messages(flow: CheckedFlow, root: str) -> Iterator[Message]:
+    """One per message name of this flow, in order of first use; a promise where the result is made of them."""
     promise = Promise.RESULT if flow.outputs is None else Promise.VIEW
     seen: set[str] = set()
     for step in flow.steps:
-        name = message_of(step)
-        if name not in seen:
+        name = message_of(step, root)
+        if name not in seen and step.callee is None:
             seen.add(name)
             position, is_described = step.node.name.position, not step.output.name
             yield build_message(name, step.output.fields, promise, position, is_described=is_described)
@@ -200,8 +214,9 @@ def _step_output_event() -> Message:
     return Message("StepOutputEvent", fields)
 
 
-def _step_value(flow: CheckedFlow) -> Message:
+def _step_value(flow: CheckedFlow, root: str) -> Message:
     arms = (
-        Field(step.name, message_of(step), oneof="of_step", position=step.node.name.position) for step in flow.steps
+        Field(step.name, message_of(step, root), oneof="of_step", position=step.node.name.position)
+        for step in flow.steps
     )
     return Message("StepValue", tuple(arms), promise=Promise.VIEW)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
 
 from promptflow_codegen.diagnostics import Position
 from promptflow_codegen.model import Enum, EnumValue, Field, Message, Promise
 from promptflow_codegen.naming import camel
-from promptflow_codegen.rules import validation_options
+from promptflow_codegen.rules import DEPRECATED, given_limits, validation_options
 from promptflow_core.types import EnumType, FieldType, Kind, ListType, MapType, ObjectType, ScalarType, ValueType
 
 _SCALARS: Mapping[Kind, str] = {
@@ -50,14 +48,28 @@ def build_message(
                 field.name,
                 proto_type,
                 label,
-                options=validation_options(field) if is_input else (),
+                options=(
+                    *(validation_options(field) if is_input else ()),
+                    *((DEPRECATED,) if field.deprecated else ()),
+                ),
                 doc=field.description if is_described else "",
-                is_required=field.required and is_input,
-                constraints=_given(field) if is_input else {},
+                is_required=field.required if is_input else is_always_there(field),
+                may_be_absent=not is_input and is_sometimes_absent(field),
+                constraints=given_limits(field.constraints) if is_input else {},
                 position=place,
             )
         )
     return Message(name, tuple(built), tuple(nested.messages.values()), promise=promise, position=position)
+
+
+def is_always_there(field: FieldType) -> bool:
+    """Whether an answer that has the message has this field of it. Lists and maps have no presence."""
+    return not isinstance(field.type, ListType | MapType) and (field.required or field.default is not None)
+
+
+def is_sometimes_absent(field: FieldType) -> bool:
+    """Whether an answer may lack the field."""
+    return not isinstance(field.type, ListType | MapType) and not field.required and field.default is None
 
 
 class _Nested:
@@ -104,10 +116,3 @@ class _Nested:
         while self._shapes.setdefault(name, value_type) != value_type:
             name += "Value"
         return name
-
-
-def _given(field: FieldType) -> Mapping[str, object]:
-    limits: dict[str, Any] = asdict(field.constraints)
-    if field.constraints.values is not None:
-        limits["values"] = list(field.constraints.values)
-    return {key: value for key, value in limits.items() if value is not None}

@@ -11,10 +11,10 @@ from promptflow_core.types import FieldType, ListType, ObjectType, ValueType
 
 @dataclass(frozen=True, slots=True)
 class CheckedStep:
-    """One step with its executor. `needs` is in the order of the file, without repetition."""
+    """One step with its executor, or with the flow that it runs. `needs` is in the order of the file, once each."""
 
     node: StepNode
-    spec: ExecutorSpec
+    work: ExecutorSpec | CheckedFlow
     output: ObjectType
     needs: tuple[str, ...]
 
@@ -22,6 +22,16 @@ class CheckedStep:
     def name(self) -> str:
         """The step's name."""
         return self.node.name.text
+
+    @property
+    def callee(self) -> CheckedFlow | None:
+        """The flow that the step runs, if it runs one."""
+        return self.work if isinstance(self.work, CheckedFlow) else None
+
+    @property
+    def spec(self) -> ExecutorSpec | None:
+        """The executor, unless the step runs a flow."""
+        return self.work if isinstance(self.work, ExecutorSpec) else None
 
     @property
     def result_type(self) -> ValueType:
@@ -63,7 +73,12 @@ class CheckedFlow:
         if self.outputs is None:
             return ObjectType(tuple(FieldType(step.name, step.result_type) for step in self.steps))
         fields = (
-            FieldType(output.node.name.text, output.type, description=output.node.description)
+            FieldType(
+                output.node.name.text,
+                output.type,
+                description=output.node.description,
+                deprecated=output.node.is_deprecated,
+            )
             for output in self.outputs
         )
         return ObjectType(tuple(fields))

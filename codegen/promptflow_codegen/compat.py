@@ -20,11 +20,10 @@ _SPELLINGS = {
     ".google.protobuf.Timestamp": "timestamp",
     ".google.protobuf.Duration": "duration",
     ".google.protobuf.Value": "json",
-    "map<string, ": "map<",
 }
 _KEPT = (Promise.INPUT, Promise.RESULT)
-_GROWING = ("min", "min_length")
-_SHRINKING = ("max", "max_length", "max_bytes")
+_GROWING = ("min", "min_length", "min_items")
+_SHRINKING = ("max", "max_length", "max_bytes", "max_items")
 
 
 def check_fields(message: Message, path: str, before: LockedMessage, report: Report, next_version: int) -> None:
@@ -37,6 +36,8 @@ def check_fields(message: Message, path: str, before: LockedMessage, report: Rep
             _check_type(field, before, refuse)
             if message.promise is Promise.INPUT:
                 _check_input(field, before, refuse)
+            else:
+                _check_presence(field, before, refuse)
     if message.promise is Promise.RESULT:
         names = {field.name for field in message.fields}
         for name in before.fields:
@@ -54,6 +55,31 @@ def check_enum(owner: Message, path: str, enum: Enum, before: LockedEnum, report
         if name not in names:
             field = snake(path.rpartition(".")[2])
             refuse(owner.position, field, f"no longer has the enum value `{name}`", "keep the value")
+
+
+def narrowed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """The constraints that refuse what was valid, sorted; one of a kind not known here may not change at all."""
+    return sorted(key for key in new if _is_narrower(key, old.get(key), new[key]))
+
+
+def widened(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """The constraints that refuse less than they did, sorted."""
+    changed = (key for key in old if old[key] != new.get(key))
+    return sorted(key for key in changed if key not in new or not _is_narrower(key, old[key], new[key]))
+
+
+def _is_narrower(key: str, old: Any, new: Any) -> bool:
+    if old is None:
+        return True
+    if key in _GROWING:
+        return bool(new > old)
+    if key in _SHRINKING:
+        return bool(new < old)
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return bool(narrowed(old, new))  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(old, list | tuple) and isinstance(new, list | tuple):
+        return not set(old) <= set(new)  # pyright: ignore[reportUnknownArgumentType]
+    return bool(old != new)
 
 
 class _Refusal:
@@ -78,32 +104,33 @@ def _check_type(field: Field, before: LockedMessage, refuse: _Refusal) -> None:
     old = before.fields.get(field.name)
     gone = before.reserved.get(field.name)
     if old is not None and old.type != field.full_type:
-        change = f"was `{_readable(old.type)}` and is now `{_readable(field.full_type)}`"
+        change = f"was `{readable(old.type)}` and is now `{readable(field.full_type)}`"
+        if readable(old.type) == readable(field.full_type):
+            change = f"was of the message `{_message_in(old.type)}` and is now of `{_message_in(field.full_type)}`"
         refuse(field.position, field.name, change, "keep its type and add another one with a new name")
     elif gone is not None and gone.type != field.full_type:
-        change = f"returns as `{_readable(field.full_type)}`, but was `{_readable(gone.type)}` before it was removed"
+        change = f"returns as `{readable(field.full_type)}`, but was `{readable(gone.type)}` before it was removed"
         refuse(field.position, field.name, change, "give it another name")
 
 
 def _check_input(field: Field, before: LockedMessage, refuse: _Refusal) -> None:
     old = before.fields.get(field.name)
+    gone = before.reserved.get(field.name)
     if field.is_required and old is None:
         refuse(field.position, field.name, "is new and required", "make it optional, with a default")
     elif field.is_required and old is not None and not old.is_required:
         refuse(field.position, field.name, "was optional and is now required", "leave it optional")
-    for key in _narrowed(old.constraints if old else field.constraints, field.constraints):
+    # Who sent it before it was removed sends it still.
+    known = old or gone
+    for key in narrowed(known.constraints if known else field.constraints, field.constraints):
         refuse(field.position, field.name, f"has a narrower `{key}`", f"keep `{key}`")
 
 
-def _narrowed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """The constraints that refuse what was valid."""
-    found = [key for key in _GROWING if key in new and (key not in old or new[key] > old[key])]
-    found += [key for key in _SHRINKING if key in new and (key not in old or new[key] < old[key])]
-    if "pattern" in new and new["pattern"] != old.get("pattern"):
-        found.append("pattern")
-    if "values" in new and not ("values" in old and set(old["values"]) <= set(new["values"])):
-        found.append("values")
-    return found
+def _check_presence(field: Field, before: LockedMessage, refuse: _Refusal) -> None:
+    old = before.fields.get(field.name)
+    if old is not None and old.is_required and field.may_be_absent:
+        change = "was always there and may now be absent"
+        refuse(field.position, field.name, change, "let every run have it, such as by `| default(…)`")
 
 
 def _owner_of(path: str) -> str:
@@ -113,9 +140,20 @@ def _owner_of(path: str) -> str:
     return ".".join(map(snake, names))
 
 
-def _readable(proto_type: str) -> str:
-    label, _, name = proto_type.rpartition("repeated ")
-    name = name.removeprefix("optional ")
-    for spelled, known in _SPELLINGS.items():
-        name = name.replace(spelled, known)
-    return f"{name}[]" if label or proto_type.startswith("repeated ") else name
+def readable(proto_type: str) -> str:
+    """A type of a proto file as the flow language spells it, as far as it can."""
+    words = proto_type.split(" ")
+    if proto_type.startswith("map<"):
+        return f"map<{_name(words[-1].removesuffix('>'))}>"
+    return f"{_name(words[-1])}[]" if words[0] == "repeated" else _name(words[-1])
+
+
+def _name(name: str) -> str:
+    if name.endswith(".Value") and not name.startswith("."):
+        return "enum"
+    is_message = name.rpartition(".")[2][:1].isupper()
+    return _SPELLINGS.get(name, "object" if is_message else name)
+
+
+def _message_in(proto_type: str) -> str:
+    return proto_type.rpartition(" ")[2].removesuffix(">")

@@ -6,8 +6,10 @@ is looked up on disk and nothing is fetched.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,16 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 
 ALWAYS = ("google/api/httpbody.proto", "google/rpc/error_details.proto", "google/rpc/status.proto")
 """Part of every bundle: Envoy transcodes bodies and error details by them."""
+
+_IMPORTABLE = (
+    "buf/validate/validate.proto",
+    "google/api/annotations.proto",
+    "google/protobuf/duration.proto",
+    "google/protobuf/field_mask.proto",
+    "google/protobuf/struct.proto",
+    "google/protobuf/timestamp.proto",
+)
+"""What flows may import, beside the contract: it is there for files that were compiled before."""
 
 _MODULES = (
     "google.api.annotations_pb2",
@@ -28,32 +40,62 @@ _MODULES = (
 )
 
 
+_MANY = 50
+_LONGEST_S = 600
+
+
 class ProtocError(RuntimeError):
     """protoc refused what we gave it, which is a defect of ours: what protoc says stands on stderr."""
 
 
-def compile_descriptors(sources: Mapping[str, str]) -> FileDescriptorSet:
+def compile_descriptors(
+    sources: Mapping[str, str], compiled: Mapping[str, FileDescriptorProto] | None = None
+) -> FileDescriptorSet:
     """The files of `sources` (path to text) and all that they import, in dependency order, without source info.
+
+    `compiled` are those of them that were compiled before.
 
     Raises:
         ProtocError: a file cannot be compiled.
     """
+    compiled = compiled or {}
     with tempfile.TemporaryDirectory(prefix="promptflow-") as folder:
         root = Path(folder)
-        for path, text in sources.items():
+        new = [path for path in sorted(sources) if path not in compiled]
+        for path in new:
             target = root / "src" / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text, "utf-8")
-        (root / "imports.pb").write_bytes(_imported().SerializeToString())
+            target.write_text(sources[path], "utf-8")
+        known = _imported()
+        known.file.extend(compiled.values())
+        (root / "imports.pb").write_bytes(known.SerializeToString())
         _run(
             f"--proto_path={root / 'src'}",
             f"--descriptor_set_in={root / 'imports.pb'}",
             "--include_imports",
             f"--descriptor_set_out={root / 'out.pb'}",
             *ALWAYS,
-            *sorted(sources),
+            *_IMPORTABLE,
+            *new,
         )
-        return FileDescriptorSet.FromString((root / "out.pb").read_bytes())
+        made = FileDescriptorSet.FromString((root / "out.pb").read_bytes())
+    files = {file.name: file for file in made.file} | dict(compiled)
+    return FileDescriptorSet(file=_in_order(files, (*ALWAYS, *sorted(sources))))
+
+
+def _in_order(files: Mapping[str, FileDescriptorProto], wanted: Iterable[str]) -> Iterator[FileDescriptorProto]:
+    """The wanted files, each after those that it imports."""
+    waiting, seen = list(wanted)[::-1], set[str]()
+    while waiting:
+        name = waiting[-1]
+        missing = [imported for imported in files[name].dependency if imported not in seen]
+        if missing and name not in seen:
+            waiting += reversed(missing)
+            continue
+        if name not in seen:
+            seen.add(name)
+            yield files[name]
+        waiting.pop()
 
 
 def generate_python(files: FileDescriptorSet, paths: Sequence[str]) -> Mapping[str, str]:
@@ -68,7 +110,8 @@ def generate_python(files: FileDescriptorSet, paths: Sequence[str]) -> Mapping[s
         out = root / "out"
         out.mkdir()
         outputs = (f"--python_out={out}", f"--pyi_out={out}", f"--grpc_python_out={out}")
-        _run(f"--descriptor_set_in={root / 'in.pb'}", *outputs, *sorted(paths))
+        run = _run if len(paths) < _MANY else _run_apart
+        run(f"--descriptor_set_in={root / 'in.pb'}", *outputs, *sorted(paths))
         return {path.relative_to(out).as_posix(): path.read_text("utf-8") for path in sorted(out.rglob("*.py*"))}
 
 
@@ -102,3 +145,15 @@ def _add(file: Any, found: dict[str, FileDescriptorProto]) -> None:
 def _parse(data: bytes, found: dict[str, FileDescriptorProto]) -> None:
     file = FileDescriptorProto.FromString(data)
     found.setdefault(file.name, file)
+
+
+def _run_apart(*arguments: str) -> None:
+    """The same in a process of its own: protoc holds the interpreter for as long as it works."""
+    with tempfile.NamedTemporaryFile("w", suffix=".args", encoding="utf-8") as listed:
+        # A command line would be too long.
+        listed.write("\n".join(arguments))
+        listed.flush()
+        command = (sys.executable, "-m", "grpc_tools.protoc", f"@{listed.name}")
+        status = subprocess.run(command, check=False, timeout=_LONGEST_S).returncode  # noqa: S603
+    if status != 0:
+        raise ProtocError(f"protoc ended with status {status}; see what it wrote to stderr")

@@ -41,7 +41,7 @@ class Diagnostic:
         return self.severity is Severity.ERROR
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.position.line}:{self.position.column}"
+        place = f"{_printable(self.file)}:{self.position.line}:{self.position.column}"
         text = f"{place}: {self.severity}[{self.code}]: {_one_line(self.message)}"
         return f"{text}\n  hint: {_one_line(self.hint)}" if self.hint else text
 
@@ -68,6 +68,11 @@ class Report:
         return any(diagnostic.is_error for diagnostic in self._found)
 
     @property
+    def count(self) -> int:
+        """How many diagnostics there are, those that are left out among them."""
+        return len(self._found) + self._left_out
+
+    @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """What was found, sorted by place."""
         if not self._left_out:
@@ -92,3 +97,8 @@ def sort_diagnostics(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
+
+
+def _printable(name: str) -> str:
+    """A file name that no terminal takes for a command."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name)

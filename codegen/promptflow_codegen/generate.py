@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from promptflow_codegen.build import build_api
-from promptflow_codegen.bundle import Bundle
-from promptflow_codegen.check import check_flow
+from promptflow_codegen.bundle import Bundle, plans_json
+from promptflow_codegen.check import check_flows
 from promptflow_codegen.checked import CheckedFlow
 from promptflow_codegen.compile import compile_descriptors
 from promptflow_codegen.diagnostics import Diagnostic, Position, Report, sort_diagnostics
+from promptflow_codegen.emit.openapi import emit_openapi
 from promptflow_codegen.emit.proto import emit_proto
 from promptflow_codegen.emit.python_client import emit_clients
 from promptflow_codegen.emit.schema import emit_schema
 from promptflow_codegen.emit.stubs import emit_stubs
+from promptflow_codegen.evolution.removal import removed_flows
 from promptflow_codegen.lock import Lock
 from promptflow_codegen.lock_file import parse_lock, print_lock
 from promptflow_codegen.lower import lower_flow
 from promptflow_codegen.model import ProtoFile
 from promptflow_codegen.naming import lock_path, proto_path
+from promptflow_codegen.nodes import FlowNode
 from promptflow_codegen.numbering import number_file
 from promptflow_codegen.patterns import check_patterns
 from promptflow_codegen.plan import FlowPlan
 from promptflow_codegen.project import Project
 from promptflow_codegen.read import read_flow
+from promptflow_codegen.reuse import Reuse, without_collection
 from promptflow_codegen.source import parse_source, read_bytes
 from promptflow_core.executor import Catalog
 
@@ -39,11 +44,15 @@ SCHEMA_FILE = "flow.schema.json"
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """Diagnostics, and where none of them is an error, all files by path from the root, and the bundle."""
+    """Diagnostics, and where none of them is an error, all files by path from the root, and the bundle.
+
+    `notes` are for the next run, which need not make again what it finds as it was.
+    """
 
     diagnostics: tuple[Diagnostic, ...]
     files: Mapping[Path, bytes] = field(default_factory=dict[Path, bytes])
     bundle: Bundle | None = None
+    notes: bytes = b""
 
     @property
     def has_errors(self) -> bool:
@@ -61,46 +70,79 @@ class _Flow:
     plan: FlowPlan
 
 
-def generate(project: Project, catalog: Catalog) -> Generated:
+def generate(project: Project, catalog: Catalog, *, tolerated: Collection[str] = ()) -> Generated:
     """Everything that the flows of `project` stand for; writes nothing.
+
+    Errors whose codes are `tolerated` do not stop it: what would be refused can then be compared with what was.
 
     Raises:
         ProjectError: the contract's own protos are nowhere.
         ProtocError: a defect of the generator.
     """
+    with without_collection():
+        return _generate(project, catalog, tolerated)
+
+
+def _generate(project: Project, catalog: Catalog, tolerated: Collection[str]) -> Generated:
     reports: list[Report] = []
-    checked = [flow for path in _flow_files(project, reports) if (flow := _check(project, path, catalog, reports))]
+    read, unreadable = _read(project, _flow_files(project, reports), reports)
+    checked = check_flows(read, catalog, unreadable)
     patterns = [(flow, Report(flow.node.file)) for flow in checked]
     check_patterns(patterns)
     reports += [report for _, report in patterns]
     numbered = [_number(project, found, reports) for found in _distinct(checked, reports)]
     diagnostics = sort_diagnostics(found for report in reports for found in report.diagnostics)
-    if any(found.is_error for found in diagnostics):
+    if any(found.is_error and found.code not in tolerated for found in diagnostics):
         return Generated(diagnostics)
+    gone = removed_flows(project, [(flow.name, flow.version) for flow in checked])
+    diagnostics = sort_diagnostics((*diagnostics, *gone))
     flows = sorted(filter(None, numbered), key=lambda flow: (flow.checked.name, flow.checked.version))
     return _emit(project, catalog, flows, diagnostics)
 
 
 def _emit(project: Project, catalog: Catalog, flows: Sequence[_Flow], diagnostics: tuple[Diagnostic, ...]) -> Generated:
     protos = {flow.api.path: emit_proto(flow.api) for flow in flows}
-    descriptors = compile_descriptors({**project.contract_protos(), **protos})
+    contract = project.contract_protos()
+    reuse = Reuse(project, contract)
+    descriptors = compile_descriptors({**contract, **protos}, reuse.descriptors(protos))
+    reuse.note_descriptors(protos, descriptors)
     plans = tuple(flow.plan for flow in flows)
     proto_dir = project.relative(project.proto_dir)
     texts = {proto_dir / path: text for path, text in protos.items()}
     for flow in flows:
         path = lock_path(flow.checked.name, flow.checked.version, project.flows_package)
         texts[proto_dir / path] = print_lock(flow.lock)
-    texts[project.relative(project.flows_dir) / SCHEMA_FILE] = emit_schema(catalog)
-    texts |= _python_files(project, descriptors, plans)
-    bundle = Bundle.of(descriptors.SerializeToString(deterministic=True), plans)
-    return Generated(diagnostics, {path: texts[path].encode() for path in sorted(texts)}, bundle)
+    texts[project.relative(project.flows_dir) / SCHEMA_FILE] = emit_schema(catalog, plans)
+    plans_data = plans_json(plans)
+    # Where there is much to make, another process makes the stubs meanwhile.
+    with ThreadPoolExecutor(1) as pool:
+        modules = pool.submit(_python_files, project, descriptors, plans, plans_data, reuse)
+        bundle = _bundle(descriptors, plans, plans_data, reuse)
+        texts |= modules.result()
+    return Generated(diagnostics, {path: texts[path].encode() for path in sorted(texts)}, bundle, reuse.notes())
 
 
-def _python_files(project: Project, descriptors: FileDescriptorSet, plans: Sequence[FlowPlan]) -> Mapping[Path, str]:
+def _bundle(descriptors: FileDescriptorSet, plans: tuple[FlowPlan, ...], plans_data: bytes, reuse: Reuse) -> Bundle:
+    data = descriptors.SerializeToString(deterministic=True)
+    documents = reuse.documents(data, plans_data)
+    if documents is None:
+        documents = emit_openapi(descriptors, plans)
+    reuse.note_documents(data, plans_data, documents)
+    return Bundle.of(data, plans, documents)
+
+
+def _python_files(
+    project: Project, descriptors: FileDescriptorSet, plans: Sequence[FlowPlan], plans_data: bytes, reuse: Reuse
+) -> Mapping[Path, str]:
     if project.python_client_dir is None:
         return {}
     folder = project.relative(project.python_client_dir)
-    files = {**emit_stubs(descriptors), **emit_clients(plans)}
+    stubs = emit_stubs(descriptors, project.flows_package, reuse)
+    clients = reuse.modules("clients", plans_data)
+    if clients is None:
+        clients = emit_clients(plans)
+    reuse.note_modules("clients", plans_data, clients)
+    files = {**stubs, **clients}
     return {folder / path: text for path, text in files.items()}
 
 
@@ -117,13 +159,23 @@ def _flow_files(project: Project, reports: list[Report]) -> Sequence[Path]:
     return found
 
 
-def _check(project: Project, path: Path, catalog: Catalog, reports: list[Report]) -> CheckedFlow | None:
-    report = Report(project.relative(path).as_posix())
-    reports.append(report)
-    data = read_bytes(path, report)
-    root = parse_source(data, report) if data is not None else None
-    node = read_flow(report.file, root, report) if root is not None else None
-    return check_flow(node, catalog, report) if node is not None else None
+def _read(
+    project: Project, paths: Sequence[Path], reports: list[Report]
+) -> tuple[Sequence[tuple[FlowNode, Report]], Sequence[str]]:
+    """The flows, and what those are called, as far as file names tell, whose files cannot be read."""
+    found: list[tuple[FlowNode, Report]] = []
+    unreadable: list[str] = []
+    for path in paths:
+        report = Report(project.relative(path).as_posix())
+        reports.append(report)
+        data = read_bytes(path, report)
+        root = parse_source(data, report) if data is not None else None
+        node = read_flow(report.file, root, report) if root is not None else None
+        if node is None:
+            unreadable.append(path.stem)
+        else:
+            found.append((node, report))
+    return found, unreadable
 
 
 def _distinct(flows: Sequence[CheckedFlow], reports: list[Report]) -> Sequence[CheckedFlow]:

@@ -13,7 +13,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class LockedField:
-    """What a field was when it was generated last; `type` has the label in it."""
+    """What a field was when it was generated last; `type` has the label in it.
+
+    `is_required`: an input that must be sent, or a field that is in every result.
+    """
 
     number: int
     type: str
@@ -38,10 +41,11 @@ class LockedMessage:
 
 @dataclass(frozen=True, slots=True)
 class LockedEnum:
-    """Values of one enum."""
+    """Values of one enum, and what is no longer one, as in a message."""
 
     values: Mapping[str, int] = field(default_factory=dict[str, int])
     reserved: Mapping[str, int] = field(default_factory=dict[str, int])
+    retired: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

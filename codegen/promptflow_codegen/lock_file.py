@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from promptflow_codegen.diagnostics import Position, Report
 from promptflow_codegen.lock import Lock, LockedEnum, LockedField, LockedMessage
+from promptflow_codegen.lock_merge import ConflictError, has_conflicts, merge_locks, split_conflicts, without_repetition
 from promptflow_codegen.source import parse_source
 from promptflow_codegen.tree import to_plain
 
@@ -36,33 +37,68 @@ def print_lock(lock: Lock) -> str:
 
 
 def parse_lock(data: bytes, *, flow: str, version: int, report: Report) -> Lock | None:
-    """Read what `print_lock` wrote; anything else is one diagnostic."""
-    inner = Report(report.file)
-    root = parse_source(data, inner)
-    if root is None:
-        first = inner.diagnostics[0]
-        report.error("damaged-lock", first.position, f"the lock cannot be read: {first.message}", _HINT)
-        return None
+    """Read what `print_lock` wrote, or what git made of two of them; anything else is one diagnostic.
+
+    Where git left the markers of a merge conflict, the lock is that of both branches, and a warning says what moved.
+    """
+    text = data.decode("utf-8", errors="replace")
     try:
-        document = _LockModel.model_validate(to_plain(root))
+        if has_conflicts(text):
+            return _resolve(text, (flow, version), report)
+        document = _read(data, (flow, version))
         lock = document.to_lock()
         _check_numbers(lock)
+        if document.digest != _digest(lock):
+            raise _DamageError("the lock was edited by hand: its digest does not match")
+    except _DamageError as damage:
+        report.error("damaged-lock", damage.position, str(damage), _HINT)
+        return None
+    return lock
+
+
+class _DamageError(ValueError):
+    """A text that is no lock."""
+
+    def __init__(self, message: str, position: Position | None = None) -> None:
+        super().__init__(message)
+        self.position = position or Position()
+
+
+def _read(data: bytes, of: tuple[str, int]) -> _LockModel:
+    """What the text says; whether its numbers make sense and its digest fits is not looked at.
+
+    Raises:
+        _DamageError: it is no lock of this flow.
+    """
+    inner = Report("")
+    root = parse_source(data, inner)
+    if root is None or inner.has_errors:
+        first = inner.diagnostics[0]
+        raise _DamageError(f"the lock cannot be read: {first.message}", first.position)
+    try:
+        document = _LockModel.model_validate(to_plain(root))
     except ValidationError as error:
         first_error = error.errors()[0]
         place = ".".join(map(str, first_error["loc"]))
-        report.error("damaged-lock", Position(), f"the lock cannot be read: {place}: {first_error['msg']}", _HINT)
-        return None
-    except ValueError as error:
-        report.error("damaged-lock", Position(), f"the lock contradicts itself: {error}", _HINT)
-        return None
-    if (lock.flow, lock.version) != (flow, version):
-        message = f"the lock is of {lock.flow} v{lock.version}, not of {flow} v{version}"
-        report.error("damaged-lock", Position(), message, _HINT)
-        return None
-    if document.digest != _digest(lock):
-        report.error("damaged-lock", Position(), "the lock was edited by hand: its digest does not match", _HINT)
-        return None
-    return lock
+        raise _DamageError(f"the lock cannot be read: {place}: {first_error['msg']}") from None
+    if (document.flow, document.version) != of:
+        raise _DamageError(f"the lock is of {document.flow} v{document.version}, not of {of[0]} v{of[1]}")
+    return document
+
+
+def _resolve(text: str, of: tuple[str, int], report: Report) -> Lock:
+    try:
+        sides = split_conflicts(text)
+        first, second = (_read(without_repetition(side).encode(), of).to_lock() for side in sides)
+    except (ConflictError, KeyError) as error:
+        raise _DamageError(f"the lock cannot be read: {error}") from None
+    merged = merge_locks(first, second)
+    _check_numbers(merged.lock)
+    hint = "`promptflow generate` writes it; commit it with the flow"
+    report.warning("merged-lock", Position(), "the lock had merge conflicts; it is that of both branches now", hint)
+    for sentence in merged.moved:
+        report.warning("merged-lock", Position(), sentence, "clients of that branch alone have to be generated again")
+    return merged.lock
 
 
 class _Model(BaseModel):
@@ -88,6 +124,7 @@ class _MessageModel(_Model):
 class _EnumModel(_Model):
     values: dict[str, Number] = Field(default_factory=dict[str, Number])
     reserved: dict[str, Number] = Field(default_factory=dict[str, Number])
+    retired: tuple[Number, ...] = ()
 
 
 class _LockModel(_Model):
@@ -107,35 +144,39 @@ class _LockModel(_Model):
             )
             for name, message in self.messages.items()
         }
-        enums = {name: LockedEnum(enum.values, enum.reserved) for name, enum in self.enums.items()}
+        enums = {name: LockedEnum(enum.values, enum.reserved, enum.retired) for name, enum in self.enums.items()}
         return Lock(self.flow, self.version, messages, enums)
 
 
 def _check_numbers(lock: Lock) -> None:
-    """Raise ValueError where one number stands for two things, or a name is both there and gone."""
+    """Raise _DamageError where one number stands for two things, or a name is both there and gone."""
     for name, message in lock.messages.items():
         entries = (*message.fields.values(), *message.reserved.values())
         _check_unique(name, [*(entry.number for entry in entries), *message.retired])
         _check_apart(name, message.fields, message.reserved)
     for name, enum in lock.enums.items():
-        _check_unique(name, [*enum.values.values(), *enum.reserved.values()])
+        _check_unique(name, [*enum.values.values(), *enum.reserved.values(), *enum.retired])
         _check_apart(name, enum.values, enum.reserved)
 
 
 def _check_unique(name: str, numbers: list[int]) -> None:
     if len(set(numbers)) < len(numbers):
         twice = next(number for number, count in Counter(numbers).items() if count > 1)
-        raise ValueError(f"`{name}` has number {twice} twice")
+        raise _DamageError(f"the lock contradicts itself: `{name}` has number {twice} twice")
 
 
 def _check_apart(name: str, there: Mapping[str, Any], gone: Mapping[str, Any]) -> None:
     both = next((key for key in there if key in gone), None)
     if both is not None:
-        raise ValueError(f"`{name}` has `{both}` as present and as removed")
+        raise _DamageError(f"the lock contradicts itself: `{name}` has `{both}` as present and as removed")
 
 
 def _digest(lock: Lock) -> str:
-    enums = {name: [dict(enum.values), dict(enum.reserved)] for name, enum in lock.enums.items()}
+    # Without numbers that are retired, as the first release wrote it.
+    enums = {
+        name: [dict(enum.values), dict(enum.reserved), *([list(enum.retired)] if enum.retired else [])]
+        for name, enum in lock.enums.items()
+    }
     messages = {
         name: [_content(message.fields), _content(message.reserved), list(message.retired)]
         for name, message in lock.messages.items()
@@ -166,7 +207,8 @@ def _without_whole_floats(value: Any) -> Any:
 
 
 def _lines(lock: Lock) -> Iterator[str]:
-    yield from (f"format: {FORMAT}", f"flow: {lock.flow}", f"version: {lock.version}", "messages:")
+    yield from (f"format: {FORMAT}", f"flow: {lock.flow}", f"version: {lock.version}")
+    yield "messages:" if lock.messages else "messages: {}"
     for name, message in sorted(lock.messages.items()):
         yield f"  {name}:"
         yield "    fields:" if message.fields else "    fields: {}"
@@ -183,6 +225,8 @@ def _lines(lock: Lock) -> Iterator[str]:
         yield f"    values: {_numbers(enum.values)}"
         if enum.reserved:
             yield f"    reserved: {_numbers(enum.reserved)}"
+        if enum.retired:
+            yield f"    retired: [{', '.join(map(str, enum.retired))}]"
 
 
 def _field_lines(fields: Mapping[str, LockedField]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from promptflow_codegen.checked import CheckedFlow, CheckedStep
 from promptflow_codegen.naming import FLOWS_PACKAGE, camel, package_of
-from promptflow_codegen.plan import FlowPlan, StepPlan
+from promptflow_codegen.plan import FlowPlan, FlowRef, StepPlan
 from promptflow_codegen.tree import ScalarNode, to_plain
 
 
@@ -26,6 +26,7 @@ def lower_flow(flow: CheckedFlow, root: str = FLOWS_PACKAGE) -> FlowPlan:
         timeout_ms=flow.node.timeout_ms,
         description=flow.node.description,
         source=flow.node.file,
+        labels=dict(flow.node.labels),
     )
 
 
@@ -33,8 +34,8 @@ def _lower_step(step: CheckedStep) -> StepPlan:
     node = step.node
     return StepPlan(
         name=step.name,
-        executor=step.spec.name,
-        queue=step.spec.queue,
+        executor=step.spec.name if step.spec else "",
+        queue=step.spec.queue if step.spec else None,
         output=step.output,
         config=to_plain(node.config),
         needs=step.needs,
@@ -46,7 +47,23 @@ def _lower_step(step: CheckedStep) -> StepPlan:
         timeout_ms=node.timeout_ms,
         description=node.description,
         line=node.name.position.line,
+        flow=FlowRef(step.callee.name, step.callee.version) if step.callee else None,
+        pools=tuple(sorted(_pools(step.callee))) if step.callee else (),
     )
+
+
+def _pools(flow: CheckedFlow) -> set[str]:
+    """The worker pools that a flow needs, with all that it calls."""
+    pools: set[str] = set()
+    seen: set[tuple[str, int]] = set()
+    waiting = [flow]
+    while waiting:
+        current = waiting.pop()
+        if (current.name, current.version) not in seen:
+            seen.add((current.name, current.version))
+            pools |= {step.spec.queue for step in current.steps if step.spec and step.spec.queue is not None}
+            waiting += [step.callee for step in current.steps if step.callee]
+    return pools
 
 
 def _text(node: ScalarNode | None) -> str | None:

@@ -30,7 +30,8 @@ class Promise(StrEnum):
 class Field:
     """One field. `number` 0 is the lock's to give; a number given here is a wish, or final where `is_pinned`.
 
-    `label` is "optional", "repeated" or ""; `constraints` and `is_required` are what the lock remembers of an input.
+    `label` is "optional", "repeated" or ""; `constraints` and `is_required` are what the lock remembers of an input. A
+    field of a result `is_required` where every completed run has it, and `may_be_absent` where some surely lack it.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Field:
     comment: str = ""
     oneof: str = ""
     is_required: bool = False
+    may_be_absent: bool = False
     constraints: Mapping[str, Any] = field(default_factory=dict[str, Any])
     position: Position = field(default=Position(), compare=False)
 

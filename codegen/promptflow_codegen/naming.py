@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import sys
 
 from promptflow_core.types import ObjectType
 
@@ -20,6 +21,18 @@ ZERO_VALUE = "VALUE_UNSPECIFIED"
 PACKAGE_ROOT = "promptflow_api"
 FLOWS_PACKAGE = f"{PACKAGE_ROOT}.flows"
 """The proto package of all flows, where the project names no other."""
+
+CLIENT_MODULES = ("client", "sync")
+"""Modules of the Python client beside the flows' own packages."""
+
+_PACKAGES_OF_OTHERS = frozenset(
+    {
+        *("buf", "google", "grpc", "grpc_status", "grpc_tools", "protovalidate"),
+        *(PACKAGE_ROOT, "promptflow"),
+        *(f"promptflow_{part}" for part in ("client", "codegen", "core", "server", "workers")),
+        *sys.stdlib_module_names,
+    }
+)
 
 _ENUM_PREFIX = re.compile(r"v_*a_*l_*u_*e_*", re.IGNORECASE)
 
@@ -53,6 +66,19 @@ def enum_folded(value: str) -> str:
 def is_python_keyword(name: str) -> bool:
     """Whether a Python package cannot have this name."""
     return keyword.iskeyword(name)
+
+
+def package_problem(package: str) -> str | None:
+    """Why the flows of a project cannot have this proto package; None: they can."""
+    parts = package.split(".")
+    if package == FLOWS_PACKAGE:
+        return None
+    for part in parts:
+        if is_python_keyword(part):
+            return f"`{part}` in `{package}` is a word of Python's own, so that its client could not be imported"
+    if parts[0] in _PACKAGES_OF_OTHERS:
+        return f"`{parts[0]}` in `{package}` is a package of others; begin with a name of your own, as in `acme.flows`"
+    return None
 
 
 def package_of(flow: str, version: int, root: str = FLOWS_PACKAGE) -> str:

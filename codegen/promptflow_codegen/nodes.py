@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from promptflow_codegen.diagnostics import Position
-from promptflow_codegen.plan import NO_RETRY
+from promptflow_codegen.plan import NO_RETRY, FlowRef
 from promptflow_codegen.tree import MapNode, Node, ScalarNode
 from promptflow_core.retry import RetryPolicy
 from promptflow_core.types import FieldType, ValueType
@@ -30,8 +30,16 @@ class InputNode:
 
 
 @dataclass(frozen=True, slots=True)
+class CalleeNode:
+    """The flow that a step runs, and where it is named."""
+
+    ref: FlowRef
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
 class StepNode:
-    """One step. `executor.text` is "" where the file names none, which is reported already."""
+    """One step. `executor.text` is "" where it runs a flow, or where the file names neither, which is reported."""
 
     name: Word
     executor: Word
@@ -44,6 +52,7 @@ class StepNode:
     retry: RetryPolicy = NO_RETRY
     timeout_ms: int | None = None
     description: str = ""
+    callee: CalleeNode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,7 @@ class OutputNode:
     value: Node
     type: ValueType | None = None
     description: str = ""
+    is_deprecated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class _Numbering:
         before = self.messages.get(path)
         if before is not None:
             check_fields(message, path, before, self._report, self._next_version)
-        after = _merge(message, before or LockedMessage())
+        after = _updated(message, before or LockedMessage())
         self.messages[path] = after
         nested = tuple(self.message(inner, f"{path}.{inner.name}") for inner in message.messages)
         return _with_numbers(replace(message, messages=nested), after)
@@ -58,17 +58,17 @@ class _Numbering:
     def _enum(self, enum: Enum, path: str, owner: Message) -> Enum:
         before = self.enums.get(path, LockedEnum())
         check_enum(owner, path, enum, before, self._report, self._next_version)
-        after = _merge_enum(enum, before)
+        after = _updated_enum(enum, before)
         self.enums[path] = after
         return Enum(
             enum.name,
             tuple(EnumValue(value.name, after.values[value.name]) for value in enum.values),
-            reserved_numbers=tuple(sorted(after.reserved.values())),
+            reserved_numbers=tuple(sorted((*after.reserved.values(), *after.retired))),
             reserved_names=tuple(sorted(after.reserved)),
         )
 
 
-def _merge(message: Message, before: LockedMessage) -> LockedMessage:
+def _updated(message: Message, before: LockedMessage) -> LockedMessage:
     own = [field for field in message.fields if not field.is_pinned]
     skipped = CONTROL_NUMBERS if len(own) < len(message.fields) else range(0)
     known = {**before.reserved, **before.fields}
@@ -82,20 +82,31 @@ def _merge(message: Message, before: LockedMessage) -> LockedMessage:
             number = field.number if field.number and field.number not in used else next_number(used, skipped)
             retired |= {old.number} if old else set()
         used.add(number)
-        fields[field.name] = LockedField(number, field.full_type, field.is_required, field.constraints)
-    reserved = {name: LockedField(old.number, old.type) for name, old in known.items()}
-    return LockedMessage(fields, reserved, tuple(sorted(retired)))
+        is_required = _is_required(field, message.promise, before.fields.get(field.name))
+        fields[field.name] = LockedField(number, field.full_type, is_required, field.constraints)
+    return LockedMessage(fields, known, tuple(sorted(retired)))
 
 
-def _merge_enum(enum: Enum, before: LockedEnum) -> LockedEnum:
+def _is_required(field: Field, promise: Promise, old: LockedField | None) -> bool:
+    match promise:
+        case Promise.INPUT:
+            return field.is_required
+        case Promise.RESULT:
+            # What was always there stays promised while nothing says that it may be absent.
+            return field.is_required or (old is not None and old.is_required and not field.may_be_absent)
+        case _:
+            return False
+
+
+def _updated_enum(enum: Enum, before: LockedEnum) -> LockedEnum:
     known = {**before.reserved, **before.values}
-    used = set(known.values())
+    used = {*known.values(), *before.retired}
     values: dict[str, int] = {}
     for value in enum.values:
         number = known.pop(value.name, None) or next_number(used)
         used.add(number)
         values[value.name] = number
-    return LockedEnum(values, known)
+    return LockedEnum(values, known, before.retired)
 
 
 def _with_numbers(message: Message, locked: LockedMessage) -> Message:

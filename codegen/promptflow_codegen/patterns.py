@@ -10,11 +10,13 @@ from typing import Any
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
+from promptflow_codegen.check.constants import constants_of
 from promptflow_codegen.checked import CheckedFlow
 from promptflow_codegen.compile import compile_descriptors
 from promptflow_codegen.diagnostics import Position, Report
 from promptflow_codegen.rules import quoted
 from promptflow_codegen.tree import ListNode, MapNode, Node, ScalarNode
+from promptflow_core.types import ObjectType
 
 MAX_PATTERNS = 100
 
@@ -23,12 +25,13 @@ _HINT = "patterns are RE2: no look-around, no back-references, at most 1000 repe
 
 @dataclass(frozen=True, slots=True)
 class _Use:
-    """The pattern of one input, and the texts of its default."""
+    """The pattern of one input, and the texts of its default; or the texts that a step gives to `input_of` a flow."""
 
     pattern: str
     position: Position
     texts: tuple[str, ...] = ()
     default_position: Position = field(default_factory=Position)
+    input_of: str = ""
 
 
 def check_patterns(flows: Sequence[tuple[CheckedFlow, Report]]) -> None:
@@ -39,7 +42,10 @@ def check_patterns(flows: Sequence[tuple[CheckedFlow, Report]]) -> None:
     engine = PatternEngine([use.pattern for use, _ in found])
     for use, report in found:
         reason = engine.refusal(use.pattern)
-        if reason:
+        if use.input_of:
+            if not reason and not all(engine.matches(use.pattern, text) for text in use.texts):
+                report.error("bad-value", use.position, f"{use.input_of} does not match `pattern`")
+        elif reason:
             report.error("bad-constraint", use.position, f"`pattern` cannot be enforced: {reason}", _HINT)
         elif not all(engine.matches(use.pattern, text) for text in use.texts):
             report.error("bad-default", use.default_position, "the default does not match `pattern`")
@@ -88,7 +94,7 @@ def _message_classes(patterns: Sequence[str]) -> Iterator[Any]:
 def _uses(flow: CheckedFlow, report: Report) -> Sequence[_Use]:
     found = [use for declared in flow.node.inputs for use in _uses_in(declared.node)]
     if len(found) <= MAX_PATTERNS:
-        return found
+        return [*found, *_given(flow)]
     report.error("too-many", found[MAX_PATTERNS].position, f"a flow has at most {MAX_PATTERNS} patterns")
     return ()
 
@@ -102,6 +108,17 @@ def _uses_in(node: MapNode) -> Iterator[_Use]:
     for item in below.value.items if below is not None and isinstance(below.value, ListNode) else ():
         if isinstance(item, MapNode):
             yield from _uses_in(item)
+
+
+def _given(flow: CheckedFlow) -> Iterator[_Use]:
+    """What steps give, without a template, to inputs of the flows that they run."""
+    for step in flow.steps:
+        inputs = step.callee.inputs if step.callee is not None else ObjectType(())
+        for given, node in constants_of(step.node.config, inputs):
+            pattern = given.constraints.pattern
+            if pattern is not None and step.callee is not None:
+                what = f"`{given.name}` of flow `{step.callee.name}`"
+                yield _Use(pattern, node.position, tuple(_texts(node)), input_of=what)
 
 
 def _texts(node: Node) -> Iterator[str]:

@@ -12,12 +12,29 @@ from promptflow_core.types import ObjectType
 NO_RETRY = RetryPolicy(max_attempts=1)
 
 
+MAX_CALL_DEPTH = 8
+"""Flows inside flows inside a flow."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRef:
+    """One major version of a flow of the same bundle."""
+
+    name: str
+    version: int = 1
+
+    def __str__(self) -> str:
+        return self.name if self.version == 1 else f"{self.name}@{self.version}"
+
+
 @dataclass(frozen=True, slots=True)
 class StepPlan:
     """One step. Strings in `config`, `condition` and `for_each` may be templates.
 
     `needs` names every step that must be over first, written or inferred from templates; `queue` None runs inline.
     `items_name` is the name of the current item in templates; `max_parallel` 0 sets no limit.
+    A step with a `flow` runs that flow as its own nested part of the run: its `config` holds the flow's inputs, its
+    `output` is the flow's result, `executor` is "" and `pools` are those that the flow needs.
     """
 
     name: str
@@ -34,6 +51,8 @@ class StepPlan:
     timeout_ms: int | None = None
     description: str = ""
     line: int = 0
+    flow: FlowRef | None = None
+    pools: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +74,7 @@ class FlowPlan:
     timeout_ms: int | None = None
     description: str = ""
     source: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def step(self, name: str) -> StepPlan:
         """The step called `name`.

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from promptflow_codegen.diagnostics import Report
-from promptflow_codegen.naming import FLOWS_PACKAGE
+from promptflow_codegen.naming import FLOWS_PACKAGE, package_problem
 from promptflow_codegen.source import parse_source, read_bytes
 from promptflow_codegen.tree import to_plain
 
@@ -35,6 +35,14 @@ class _Settings(BaseModel):
     package: str = Field(default=FLOWS_PACKAGE, pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$")
     go_package: str = ""
     npm_name: str = ""
+
+    @field_validator("package")
+    @classmethod
+    def _has_a_package_of_its_own(cls, package: str) -> str:
+        problem = package_problem(package)
+        if problem is not None:
+            raise ValueError(problem)
+        return package
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,4 +120,5 @@ def _read_settings(path: Path) -> _Settings:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise ProjectError(f"{path.name}: {place}: {first['msg']}; its keys are {_KEYS}") from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise ProjectError(f"{path.name}: {place}: {said}; its keys are {_KEYS}") from None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from promptflow_codegen.diagnostics import Report
-from promptflow_codegen.nodes import FlowNode, InputNode, OutputNode, StepNode, Word
-from promptflow_codegen.plan import NO_RETRY
+from promptflow_codegen.nodes import CalleeNode, FlowNode, InputNode, OutputNode, StepNode, Word
+from promptflow_codegen.plan import NO_RETRY, FlowRef
 from promptflow_codegen.read_keys import Keys, check_name, name_of
 from promptflow_codegen.tree import ListNode, MapNode, Node, ScalarNode, node_at, shape_of, to_plain
 from promptflow_core.retry import RetryPolicy
@@ -18,6 +19,7 @@ FLOW_KEYS_PLANNED = ("priority", "concurrency", "retention", "cancel_on_disconne
 STEP_KEYS = (
     "name",
     "executor",
+    "flow",
     "config",
     "needs",
     "condition",
@@ -28,12 +30,13 @@ STEP_KEYS = (
     "timeout",
     "description",
 )
-STEP_KEYS_PLANNED = ("flow", "on_item_error", "until", "max_iterations", "on_error", "cache")
+STEP_KEYS_PLANNED = ("on_item_error", "until", "max_iterations", "on_error", "cache")
 RETRY_KEYS = ("max_attempts", "initial", "max", "multiplier")
-OUTPUT_FIELD_KEYS = ("name", "type", "required", "description", "fields", "values")
-OUTPUT_KEYS = ("type", "value", "fields", "values", "description")
+OUTPUT_FIELD_KEYS = ("name", "type", "required", "description", "fields", "values", "deprecated")
+OUTPUT_KEYS = ("type", "value", "fields", "values", "description", "deprecated")
 
 _MAX_VERSION = 9999
+_VERSION = re.compile(r"[1-9]\d{0,3}", re.ASCII)
 _MAX_PARALLEL = 10_000
 _MAX_ATTEMPTS = 100
 _INPUT_HINT = "write `- {name: text, type: string, required: true}`"
@@ -50,7 +53,7 @@ def read_flow(file: str, root: Node, report: Report) -> FlowNode | None:
     name = keys.name()
     inputs = tuple(_read_inputs(keys.list("inputs"), report))
     steps = tuple(_read_steps(keys, report))
-    outputs = root.entry("outputs")
+    outputs = root.entry("outputs") or root.entry("steps")
     flow = FlowNode(
         file=file,
         name=name or Word("", root.position),
@@ -81,7 +84,11 @@ def read_field(node: MapNode, report: Report) -> FieldType | None:
 
 def report_type_error(error: TypeSyntaxError, node: Node, report: Report, *, code: str = "bad-type") -> None:
     """Report what is wrong with a type at its place inside `node`."""
-    report.error(code, node_at(node, error.path).position, str(error), error.hint)
+    place = node_at(node, error.path)
+    if error.path[-1:] == ("name",) and (not isinstance(place, ScalarNode) or not isinstance(place.value, str)):
+        name_of(place, report)
+    else:
+        report.error(code, place.position, str(error), error.hint)
 
 
 def _read_inputs(items: Sequence[Node], report: Report) -> Iterator[InputNode]:
@@ -89,8 +96,11 @@ def _read_inputs(items: Sequence[Node], report: Report) -> Iterator[InputNode]:
         if not isinstance(item, MapNode):
             report.error("wrong-shape", item.position, f"an input is a mapping, not {shape_of(item)}", _INPUT_HINT)
             continue
+        if Keys(item, "an input", report).name() is None:
+            _check_field_keys(item, report)
+            continue
         field = read_field(item, report) or _stand_in(item)
-        if field is not None and check_name(field.name, item.position, report):
+        if field is not None:
             entry = item.entry("name")
             yield InputNode(field, entry.value.position if entry else item.position, item)
 
@@ -141,7 +151,8 @@ def _read_steps(keys: Keys, report: Report) -> Iterator[StepNode]:
     if keys.required("steps") is None:
         return
     items = keys.list("steps")
-    if not items:
+    entry = keys.optional("steps")
+    if entry is not None and isinstance(entry.value, ListNode) and not items:
         report.error("missing-key", keys.node.position, "the flow has no step", _STEP_HINT)
     for item in items:
         if not isinstance(item, MapNode):
@@ -156,7 +167,7 @@ def _read_step(node: MapNode, report: Report) -> StepNode | None:
     name = Keys(node, "a step", report).name()
     keys = Keys(node, f"step `{name.text}`" if name else "a step", report)
     keys.check_known(STEP_KEYS, STEP_KEYS_PLANNED)
-    executor = _read_executor(keys)
+    executor, callee = _read_work(keys)
     config = keys.mapping("config")
     for_each = _read_template(keys, "for_each")
     step = StepNode(
@@ -171,16 +182,44 @@ def _read_step(node: MapNode, report: Report) -> StepNode | None:
         retry=_read_retry(keys),
         timeout_ms=keys.duration_ms("timeout"),
         description=keys.text("description"),
+        callee=callee,
     )
     return step if name else None
 
 
-def _read_executor(keys: Keys) -> Word:
-    if any(keys.node.entry(key) for key in STEP_KEYS_PLANNED if key == "flow"):
-        return Word("", keys.node.position)
-    entry = keys.required("executor")
+def _read_work(keys: Keys) -> tuple[Word, CalleeNode | None]:
+    """What a step runs: one executor, or one flow."""
+    executor, flow = keys.optional("executor"), keys.optional("flow")
+    nothing = Word("", keys.node.position)
+    if executor is not None and flow is not None:
+        message = f"{keys.what} has an `executor` and a `flow`"
+        keys.report.error("ambiguous-step", flow.position, message, "a step runs one of the two: remove the other")
+        return nothing, None
+    if flow is not None:
+        return nothing, _read_callee(keys)
+    if executor is None:
+        entry = keys.node.entry("executor") or keys.node.entry("flow")
+        position = entry.position if entry else keys.node.position
+        hint = "add `executor: …`, or `flow: …` to run another flow as this step"
+        keys.report.error("missing-key", position, f"{keys.what} has no `executor`", hint)
+        return nothing, None
+    scalar = keys.scalar_text(executor)
+    return (Word(str(scalar.value), scalar.position) if scalar else nothing), None
+
+
+def _read_callee(keys: Keys) -> CalleeNode | None:
+    entry = keys.optional("flow")
     scalar = keys.scalar_text(entry) if entry else None
-    return Word(str(scalar.value), scalar.position) if scalar else Word("", keys.node.position)
+    if scalar is None:
+        return None
+    name, separator, version = str(scalar.value).partition("@")
+    if not separator:
+        version = "1"
+    if FIELD_NAME.fullmatch(name) and _VERSION.fullmatch(version):
+        return CalleeNode(FlowRef(name, int(version)), scalar.position)
+    message = f"`{str(scalar.value)[:80]}` names no flow"
+    keys.report.error("bad-name", scalar.position, message, "write `flow: name`, or `flow: name@2` for its version 2")
+    return None
 
 
 def _read_template(keys: Keys, key: str) -> ScalarNode | None:
@@ -268,7 +307,8 @@ def _read_typed_output(name: Word, node: MapNode, report: Report) -> Iterator[Ou
     if entry is None:
         _report_output(name, node, report)
         return
-    yield OutputNode(name, entry.value, _read_output_type(keys), keys.text("description"))
+    declared = _read_output_type(keys)
+    yield OutputNode(name, entry.value, declared, keys.text("description"), keys.boolean("deprecated"))
 
 
 def _read_output_type(keys: Keys) -> ValueType | None:

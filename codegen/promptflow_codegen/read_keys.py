@@ -69,6 +69,14 @@ class Keys:
         self._wrong(entry, "a text")
         return None
 
+    def boolean(self, key: str) -> bool:
+        """An optional `true` or `false`; false where it is not there."""
+        entry = self.optional(key)
+        value = entry.value.value if entry is not None and isinstance(entry.value, ScalarNode) else None
+        if entry is not None and not isinstance(value, bool):
+            self._wrong(entry, "true or false")
+        return value is True
+
     def integer(self, key: str, default: int, allowed: range) -> int:
         """An optional whole number within bounds."""
         entry = self.optional(key)
@@ -142,8 +150,13 @@ def name_of(node: Node, report: Report) -> Word | None:
     value = node.value if isinstance(node, ScalarNode) else None
     if isinstance(value, str) and check_name(value, node.position, report):
         return Word(value, node.position)
-    if not isinstance(value, str):
-        report.error("bad-name", node.position, f"a name is a word, not {shape_of(node)}")
+    if isinstance(value, str):
+        return None
+    message, hint = f"a name is a word, not {shape_of(node)}", ""
+    if isinstance(node, ScalarNode) and value is not None:
+        message = f"`{node.written}` is {shape_of(node)} in YAML, not a name"
+        hint = f'write `"{node.written}"`' if FIELD_NAME.fullmatch(node.written) else "write a lower_snake_case word"
+    report.error("bad-name", node.position, message, hint)
     return None
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import fields, replace
+from typing import Any
 
 from promptflow_core.types import Constraints, EnumType, FieldType, Kind, ListType, MapType, ScalarType, ValueType
+
+DEPRECATED = "deprecated = true"
 
 _FIELD = "(.buf.validate.field)"
 _NUMBERS = {Kind.INTEGER: "int64", Kind.INT32: "int32", Kind.NUMBER: "double"}
@@ -19,6 +24,16 @@ def validation_options(field: FieldType) -> tuple[str, ...]:
         # Lists and maps have no presence: an empty one is an absent one, which an optional input may be.
         presence = ("ignore = IGNORE_IF_ZERO_VALUE",)
     return tuple(f"{_FIELD}.{rule}" for rule in (*presence, *_rules(field.type, field.constraints)))
+
+
+def given_limits(limits: Constraints) -> dict[str, Any]:
+    """The constraints that set a bound, by their key in YAML."""
+    found = {limit.name: getattr(limits, limit.name) for limit in fields(Constraints)}
+    return {
+        key: list(value) if isinstance(value, tuple) else value  # pyright: ignore[reportUnknownArgumentType]
+        for key, value in found.items()
+        if value is not None
+    }
 
 
 def quoted(text: str) -> str:
@@ -45,11 +60,8 @@ def _rules(value_type: ValueType, limits: Constraints) -> Iterator[str]:
             yield from _bounds(
                 "bytes", "min_len", "max_len", Constraints(None, None, limits.min_length, min(longest, default=None))
             )
-        case ScalarType(scalar=Kind.FILE) if limits.max_bytes is not None:
-            yield (
-                f'cel = {{id: "max_bytes" message: "must be at most {int(limits.max_bytes)} bytes" '
-                f'expression: "size(this.content) <= {int(limits.max_bytes)}"}}'
-            )
+        case ScalarType(scalar=Kind.FILE):
+            yield from _file_rules(limits)
         case _:
             pass
 
@@ -77,9 +89,28 @@ def _string_rules(limits: Constraints) -> Iterator[str]:
         yield f"string.in = {quoted(value)}"
 
 
+def _file_rules(limits: Constraints) -> Iterator[str]:
+    if limits.max_bytes is not None:
+        yield (
+            f'cel = {{id: "max_bytes" message: "must be at most {int(limits.max_bytes)} bytes" '
+            f'expression: "size(this.content) <= {int(limits.max_bytes)}"}}'
+        )
+    if limits.accept is not None:
+        # A file that does not say its type is let through: nobody looked into it.
+        types = "|".join(re.escape(kind).replace(r"/\*", "/[^;]+") for kind in limits.accept)
+        pattern = f"^(?i:{types})\\s*(;.*)?$"
+        expression = f"this.content_type == '' || this.content_type.matches(r'{pattern}')"
+        message = f"must be of the type {' or '.join(limits.accept)}"
+        yield f'cel = {{id: "accept" message: {quoted(message)} expression: {quoted(expression)}}}'
+
+
 def _without_length(limits: Constraints) -> Constraints:
-    return Constraints(
-        min=limits.min, max=limits.max, pattern=limits.pattern, values=limits.values, max_bytes=limits.max_bytes
+    return replace(
+        limits,
+        min_length=limits.item_min_length,
+        max_length=limits.item_max_length,
+        item_min_length=None,
+        item_max_length=None,
     )
 
 

@@ -23,6 +23,9 @@ MAX_DEPTH = 50
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+_WORD = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[A-Za-z][A-Za-z_ ]*", re.IGNORECASE)
+"""A text to every version of YAML."""
+
 _QUOTE_HINT = 'quote templates: `"{{ inputs.text }}"`'
 
 
@@ -119,7 +122,7 @@ class _Builder:
                 pass
 
     def _refuse_references(self, event: yaml.Event, position: Position) -> None:
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+        if getattr(event, "anchor", None) is not None:  # an alias has one, too
             raise _RefusedError(
                 "anchor", position, "anchors and aliases are not allowed", "write the value out where it is used"
             )
@@ -166,13 +169,16 @@ class _Builder:
             parent.entries[key.value] = Entry(key.value, key.position, value)
 
     def _scalar(self, event: yaml.ScalarEvent, position: Position) -> ScalarNode:
-        found = _UNPRINTABLE.search(event.value)
-        if found is not None:
-            message = f"the text holds the control character U+{ord(found.group()):04X}"
-            raise _RefusedError("syntax", position, message, "no file, message or terminal carries it safely")
         start: Any = event.start_mark
         end: Any = event.end_mark
         style = event.style if event.style in ("'", '"', "|", ">") else ""
+        # Without escapes a text holds what the file holds, which was looked at.
+        found = _UNPRINTABLE.search(event.value) if style == '"' else None
+        if found is not None:
+            message = f"the text holds the control character U+{ord(found.group()):04X}"
+            raise _RefusedError("syntax", position, message, "no file, message or terminal carries it safely")
+        if style or _WORD.fullmatch(event.value):
+            return ScalarNode(event.value, position, style, self._text, start.index, end.index)
         tag: str = self._resolver.resolve(yaml.ScalarNode, event.value, event.implicit)
         if event.implicit[0] and _EXPONENT.fullmatch(event.value):
             # A number in YAML 1.2 and JSON; YAML 1.1 asks for a point.

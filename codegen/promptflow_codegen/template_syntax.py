@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from jinja2 import TemplateSyntaxError, nodes
@@ -47,7 +47,8 @@ class Read:
 class ParsedTemplate:
     """A template that can be rendered. `expression` is what stands inside the braces, "" where there is more.
 
-    `direct` is what is read where the whole template is one plain read, as in `{{ steps.ocr.text }}`.
+    `direct` is what is read where the whole template is one plain read, as in `{{ steps.ocr.text }}`; `body` are the
+    statements, whose `lineno` is an offset.
     """
 
     source: str
@@ -55,6 +56,7 @@ class ParsedTemplate:
     reads: tuple[Read, ...] = ()
     expression: str = ""
     direct: Read | None = None
+    body: tuple[nodes.Node, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -96,9 +98,9 @@ def parse_template(text: str, environment: FlowEnvironment | None = None) -> Par
     reads = tuple(_Reader(environment).statements(template.body, frozenset(), loops=0))
     expression = _sole_expression(template)
     if expression is None:
-        return ParsedTemplate(text, TemplateKind.TEXT, reads)
+        return ParsedTemplate(text, TemplateKind.TEXT, reads, body=tuple(template.body))
     inner = _between_braces(text, tokens)
-    return ParsedTemplate(text, TemplateKind.EXPRESSION, reads, inner, plain_read(expression))
+    return ParsedTemplate(text, TemplateKind.EXPRESSION, reads, inner, plain_read(expression), tuple(template.body))
 
 
 def plain_read(node: nodes.Node) -> Read | None:

@@ -10,8 +10,8 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from errno import EISDIR
 from functools import partial
 from pathlib import Path
@@ -27,8 +27,9 @@ from promptflow_codegen.bundle import (
     plans_json,
 )
 from promptflow_codegen.generate import Generated
-from promptflow_codegen.naming import PACKAGE_ROOT
+from promptflow_codegen.naming import FLOWS_PACKAGE, PACKAGE_ROOT
 from promptflow_codegen.project import Project
+from promptflow_codegen.reuse import NOTES
 
 
 class WriteError(Exception):
@@ -47,10 +48,20 @@ def write(project: Project, generated: Generated) -> tuple[Path, ...]:
     changed = drift(project, generated)
     try:
         changes = {path: generated.files.get(path) for path in changed}
-        _replace_all(project.root, changes, partial(save_bundle, generated.bundle, project.bundles_dir))
+        replace_all(project.root, changes, partial(save_bundle, generated.bundle, project.bundles_dir))
     except OSError as error:
         raise WriteError(f"{error.filename or project.root} cannot be written: {error.strerror}") from error
+    _save_notes(project.root / NOTES, generated.notes)
     return changed
+
+
+def _save_notes(path: Path, notes: bytes) -> None:
+    """Keep the notes for the next run, which does without where they cannot be kept."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(notes)
+        temporary.replace(path)
 
 
 def drift(project: Project, generated: Generated) -> tuple[Path, ...]:
@@ -120,12 +131,32 @@ def _write_durably(path: Path, data: bytes) -> None:
 
 def _stale(project: Project, generated: Generated) -> Iterator[Path]:
     """Files that nothing generates any more. Locks stay: a flow that returns takes its numbers up again."""
-    protos = (project.proto_dir / project.flows_package.replace(".", "/")).rglob("*.proto")
-    modules = (project.python_client_dir / PACKAGE_ROOT).rglob("*.py*") if project.python_client_dir else ()
-    for path in (*protos, *modules):
+    for path in (*_our_protos(project), *_our_modules(project)):
         relative = project.relative(path)
         if path.is_file() and relative not in generated.files and path.suffix != ".pyc":
             yield relative
+
+
+def _our_protos(project: Project) -> Iterator[Path]:
+    """Generated protos, told by their place and by the lock beside them: a package may hold protos of others too."""
+    folder = project.proto_dir / project.flows_package.replace(".", "/")
+    for path in folder.glob("*/v*/*.proto"):
+        if path.stem == path.parts[-3] and path.with_suffix(".lock.yaml").exists():
+            yield path
+
+
+def _our_modules(project: Project) -> Iterator[Path]:
+    """Generated Python: all below our own import root, and in a project's own package what bears a generated name."""
+    if project.python_client_dir is None:
+        return
+    if project.flows_package == FLOWS_PACKAGE:
+        yield from (project.python_client_dir / PACKAGE_ROOT).rglob("*.py*")
+        return
+    folder = project.python_client_dir / project.flows_package.replace(".", "/")
+    for path in folder.glob("*/v*/*.py*"):
+        flow = path.parts[-3]
+        if path.name in {*(f"{flow}_pb2{end}" for end in (".py", ".pyi", "_grpc.py")), "client.py", "sync.py"}:
+            yield path
 
 
 def _read(path: Path) -> bytes | None:
@@ -135,10 +166,15 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def _replace_all(root: Path, changes: Mapping[Path, bytes | None], finish: Callable[[], object]) -> None:
-    """Write every new file beside its target, move all into place, `finish`; None removes. Undone on OSError."""
+def replace_all(root: Path, changes: Mapping[Path, bytes | None], finish: Callable[[], object]) -> None:
+    """Write every new file beside its target, move all into place, `finish`; None removes. Undone on OSError.
+
+    Raises:
+        OSError: something cannot be written; all is as it was.
+    """
     temporaries = {root / path: _temporary(root / path) for path, data in changes.items() if data is not None}
     before = {root / path: _read(root / path) for path in changes}
+    new_folders = _missing_folders(before)
     try:
         for path, data in changes.items():
             if data is not None:
@@ -154,9 +190,22 @@ def _replace_all(root: Path, changes: Mapping[Path, bytes | None], finish: Calla
     finally:
         for temporary in temporaries.values():
             temporary.unlink(missing_ok=True)
+        _remove_empty(new_folders)
     for target in before:
         if target not in temporaries:
             _remove_empty_folders(target.parent)
+
+
+def _missing_folders(targets: Iterable[Path]) -> list[Path]:
+    """Folders that writing makes, the deepest first."""
+    missing = {folder for target in targets for folder in target.parents if not folder.exists()}
+    return sorted(missing, key=lambda folder: len(folder.parts), reverse=True)
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _temporary(target: Path) -> Path:

@@ -23,6 +23,9 @@ from promptflow_core.values import FileRef, NativeValue
 INT64 = range(-(2**63), 2**63)
 INT32 = range(-(2**31), 2**31)
 
+MAX_DURATION = timedelta(seconds=315_576_000_000)
+"""Ten thousand years either way, as protobuf's Duration has it."""
+
 _DURATION = re.compile(r"(?P<amount>\d+(\.\d+)?)(?P<unit>ms|s|m|h|d)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -74,7 +77,10 @@ def parse_duration(text: str) -> timedelta:
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"`{text}` is no duration; write `250ms`, `30s`, `2m`, `1h` or `1d`")
-    return timedelta(seconds=float(match["amount"]) * _UNIT_S[match["unit"]])
+    seconds = float(match["amount"]) * _UNIT_S[match["unit"]]
+    if seconds > MAX_DURATION.total_seconds():
+        raise ValueError(f"`{text[:32]}` is longer than ten thousand years")
+    return timedelta(seconds=seconds)
 
 
 def _coerce_object(value: NativeValue, value_type: ObjectType, path: str) -> NativeValue:
@@ -136,11 +142,12 @@ def _fit_timestamp(value: NativeValue) -> datetime | None:
 
 def _fit_duration(value: NativeValue) -> timedelta | None:
     if isinstance(value, timedelta):
-        return value
+        return value if abs(value) <= MAX_DURATION else None
     if not isinstance(value, str):
         return None
+    text = value.strip()
     try:
-        return parse_duration(value)
+        return -parse_duration(text[1:]) if text.startswith("-") else parse_duration(text)
     except ValueError:
         return None
 

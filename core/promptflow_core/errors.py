@@ -64,6 +64,9 @@ class Reason(StrEnum):
     SERVER_DRAINING = "SERVER_DRAINING"
     CRASH_LOOP = "CRASH_LOOP"
     INTERNAL = "INTERNAL"
+    BUNDLE_REFUSED = "BUNDLE_REFUSED"
+    BUNDLE_CONFLICT = "BUNDLE_CONFLICT"
+    CALLER_REFUSED = "CALLER_REFUSED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,9 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.STORE_UNAVAILABLE: Meaning(Code.UNAVAILABLE, retryable=True),
     Reason.SERVER_DRAINING: Meaning(Code.UNAVAILABLE, retryable=True),
     Reason.CRASH_LOOP: Meaning(Code.INTERNAL, retryable=False),
+    Reason.BUNDLE_REFUSED: Meaning(Code.FAILED_PRECONDITION, retryable=False),
+    Reason.BUNDLE_CONFLICT: Meaning(Code.ABORTED, retryable=False),
+    Reason.CALLER_REFUSED: Meaning(Code.PERMISSION_DENIED, retryable=False),
     Reason.INTERNAL: Meaning(Code.INTERNAL, retryable=False),
 }
 

@@ -46,6 +46,28 @@ def open_runs() -> str:
     return f"{queue(FLOWS_QUEUE)}open"
 
 
+def run_index() -> str:
+    """ZSET, all of score 0: runs that are kept, by age, each twice: `/<entry>` for the list of all runs and
+    `<flow>/<entry>` for that of its flow; an entry is `<created ms>/<execution id>/<flow>/<version>`."""
+    return f"{PREFIX}:{{runs}}:index"
+
+
 def signals(server: str) -> str:
     """Sharded channel: ids of runs of one server that were signalled, a cancel for one."""
     return f"{queue(FLOWS_QUEUE)}S:{server}"
+
+
+def bundle_current() -> str:
+    """HASH: digest of the bundle that every server serves, the one before it, at_ms; also the sharded channel on which
+    a new one is announced."""
+    return f"{PREFIX}:{{bundles}}:current"
+
+
+def bundle(digest: str) -> str:
+    """STRING: a packed bundle."""
+    return f"{PREFIX}:{{bundles}}:{digest}"
+
+
+def bundles_needed() -> str:
+    """ZSET digest -> ms: when a stored bundle was last served, or pinned by a run that had not ended."""
+    return f"{PREFIX}:{{bundles}}:needed"

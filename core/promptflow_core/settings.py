@@ -25,6 +25,9 @@ class Settings(BaseModel):
     max_file_bytes: int = Field(32 << 20, gt=0, description="largest file that a request may carry")
     keep_finished_s: int = Field(7 * 24 * 3600, gt=0, description="how long a run and its files stay after its end")
     intra_op_threads: int = Field(1, gt=0, description="threads inside one model run")
+    publish_token: str = Field(
+        "", repr=False, description="who may publish from beyond this machine, as a bearer token"
+    )
     log_level: str = "INFO"
 
     @field_validator("redis_url")

@@ -24,9 +24,24 @@ FIELD_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z][a-z0-9]*)*")
 ENUM_VALUE = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 SPELLINGS = (*SCALARS, "enum", "object", "T[]", "map<T>")
 
-_FIELD_KEYS = ("name", "type", "required", "default", "description", "fields", "values")
-_CONSTRAINT_KEYS = ("min", "max", "min_length", "max_length", "pattern", "max_bytes")
+_FIELD_KEYS = (
+    "name",
+    "type",
+    "required",
+    "default",
+    "description",
+    "fields",
+    "values",
+    "deprecated",
+    "format",
+    "items",
+)
+_CONSTRAINT_KEYS = ("min", "max", "min_length", "max_length", "pattern", "max_bytes", "accept")
 FIELD_KEYS = (*_FIELD_KEYS, *_CONSTRAINT_KEYS)
+ITEM_KEYS = (*_CONSTRAINT_KEYS, "values")
+"""What `items` of a list or map may say about each item."""
+
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/([A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*|\*)")
 
 
 class TypeSyntaxError(ValueError):
@@ -112,16 +127,18 @@ def parse_field(entry: object, *, depth: int = 0) -> FieldType:
             ("name",),
             hint="names are lower_snake_case, and a letter follows each `_`",
         )
-    value_type = parse_type(
-        field.get("type", "string"), fields=field.get("fields"), values=field.get("values"), depth=depth
-    )
+    items = _items(field)
+    values = items.get("values") if field.get("values") is None else field["values"]
+    value_type = parse_type(field.get("type", "string"), fields=field.get("fields"), values=values, depth=depth)
+    value_type = _formatted(value_type, field.get("format"))
     return FieldType(
         name,
         value_type,
-        required=_boolean(field.get("required", False)),
+        required=_boolean(field, "required"),
         default=field.get("default"),
         description=str(field.get("description") or ""),
         constraints=_constraints(field, value_type),
+        deprecated=_boolean(field, "deprecated"),
     )
 
 
@@ -155,25 +172,88 @@ def _enum_values(values: object) -> tuple[str, ...]:
     return tuple(seen.values())
 
 
-def _boolean(value: object) -> bool:
+def _boolean(field: Mapping[str, Any], key: str) -> bool:
+    value = field.get(key, False)
     if not isinstance(value, bool):
-        raise TypeSyntaxError(f"`{value}` is neither true nor false", ("required",))
+        raise TypeSyntaxError(f"`{value}` is neither true nor false", (key,))
     return value
 
 
+def _formatted(value_type: ValueType, form: object) -> ValueType:
+    """An `integer` is of 64 bits, with `format: int32` of 32."""
+    if form is None:
+        return value_type
+    innermost = _innermost(value_type)
+    if form != "int32" or innermost not in (SCALARS["integer"], SCALARS["int32"]):
+        raise TypeSyntaxError(f"`format: {form}` is unknown", ("format",), "`type: integer` has `format: int32`")
+    match value_type:
+        case ListType():
+            return ListType(SCALARS["int32"])
+        case MapType():
+            return MapType(SCALARS["int32"])
+        case _:
+            return SCALARS["int32"]
+
+
+def _items(field: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What `items` says about each item of a list or map."""
+    items: object = field.get("items")
+    if items is None:
+        return {}
+    hint = f"write `items: {{max_length: 80}}`; its keys are {', '.join(ITEM_KEYS)}"
+    if not isinstance(items, Mapping):
+        raise TypeSyntaxError("`items` is a mapping of constraints", ("items",), hint)
+    if not str(field.get("type", "string")).strip().endswith(("[]", ">")):
+        raise TypeSyntaxError("`items` belongs to a list or a map", ("items",), "write the constraints without `items`")
+    given: Mapping[str, Any] = items  # pyright: ignore[reportUnknownVariableType]
+    for key in given:
+        if key not in ITEM_KEYS:
+            raise TypeSyntaxError(f"`{key}` is no constraint of an item", ("items", key), hint)
+        if field.get(key) is not None and key not in _OF_BOTH:
+            raise TypeSyntaxError(
+                f"`{key}` is given twice, here and beside `items`", ("items", key), "drop one of the two"
+            )
+    return given
+
+
+_OF_BOTH = frozenset({"min_length", "max_length"})
+"""Beside `items` they count the items, in it they are about each."""
+
+
 def _constraints(field: Mapping[str, Any], value_type: ValueType) -> Constraints:
-    found = {key: field[key] for key in _CONSTRAINT_KEYS if field.get(key) is not None}
-    for key, value in found.items():
-        if key == "pattern":
-            _check_pattern(value)
-        elif isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeSyntaxError(f"`{key}` is a number", (key,))
-    values: object = field.get("values")
+    found = _checked(field, ())
+    for key, value in _checked(_items(field), ("items",)).items():
+        found[f"item_{key}" if key in _OF_BOTH else key] = value
+    values: object = found.pop("values", None)
     if values is not None and not isinstance(_innermost(value_type), EnumType):
         if not isinstance(values, list | tuple):
             raise TypeSyntaxError("`values` is a list", ("values",), hint="write `values: [first, second]`")
         found["values"] = tuple(str(value) for value in values)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     return Constraints(**found)
+
+
+def _checked(given: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    """The constraints in a mapping, each of the type that it must have."""
+    found = {key: given[key] for key in ITEM_KEYS if given.get(key) is not None}
+    for key, value in found.items():
+        if key == "pattern":
+            _check_pattern(value, (*path, key))
+        elif key == "accept":
+            found[key] = _media_types(value, (*path, key))
+        elif key != "values" and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise TypeSyntaxError(f"`{key}` is a number", (*path, key))
+    return found
+
+
+def _media_types(value: object, path: tuple[str, ...]) -> tuple[str, ...]:
+    hint = "write `accept: [image/png, application/pdf]` or `accept: [image/*]`"
+    if not isinstance(value, list | tuple) or not value:
+        raise TypeSyntaxError("`accept` lists media types", path, hint)
+    listed: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    for index, item in enumerate(listed):
+        if not isinstance(item, str) or not _MEDIA_TYPE.fullmatch(item):
+            raise TypeSyntaxError(f"`{item}` is no media type", (*path, index), hint)
+    return tuple(item.lower() for item in listed)
 
 
 def _innermost(value_type: ValueType) -> ValueType:
@@ -184,8 +264,8 @@ def _innermost(value_type: ValueType) -> ValueType:
             return value_type
 
 
-def _check_pattern(pattern: object) -> None:
+def _check_pattern(pattern: object, path: tuple[str, ...]) -> None:
     try:
         re.compile(str(pattern))
     except (re.error, OverflowError, RecursionError) as error:
-        raise TypeSyntaxError(f"`pattern` is no regular expression: {error}", ("pattern",)) from None
+        raise TypeSyntaxError(f"`pattern` is no regular expression: {error}", path) from None

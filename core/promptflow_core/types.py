@@ -76,7 +76,11 @@ ValueType = Annotated[ScalarType | EnumType | ListType | MapType | ObjectType, D
 
 @dataclass(frozen=True, slots=True)
 class Constraints:
-    """Bounds on a value; None sets no bound. Lengths count characters, bytes or items."""
+    """Bounds on a value; None sets no bound. Lengths count characters, bytes or items.
+
+    In a list or map, lengths count its items and `item_…` the characters or bytes of each; all else is about each item.
+    `accept` are media types such as `image/png` or `image/*`.
+    """
 
     min: float | None = None
     max: float | None = None
@@ -85,11 +89,14 @@ class Constraints:
     pattern: str | None = None
     values: tuple[str, ...] | None = None
     max_bytes: int | None = None
+    accept: tuple[str, ...] | None = None
+    item_min_length: int | None = None
+    item_max_length: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FieldType:
-    """A named, typed field; `default` applies to absence alone."""
+    """A named, typed field; `default` applies to absence alone. What is `deprecated` works, and callers are told."""
 
     name: str
     type: ValueType
@@ -97,6 +104,7 @@ class FieldType:
     default: Any = None
     description: str = ""
     constraints: Constraints = field(default_factory=Constraints)
+    deprecated: bool = False
 
 
 def spelling(value_type: ValueType) -> str:

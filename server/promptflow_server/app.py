@@ -23,18 +23,29 @@ import structlog
 from redis.exceptions import ResponseError
 
 from promptflow_codegen.bundle import Bundle, BundleError, load_bundle
-from promptflow_codegen.plan import FlowPlan
+from promptflow_codegen.pack import unpack
 from promptflow_codegen.project import Project
 from promptflow_core.errors import FlowError, Reason
 from promptflow_core.registry import ExecutorRegistry
 from promptflow_core.settings import Settings
+from promptflow_server.bundles.archive import Archive
+from promptflow_server.bundles.follower import Follower
+from promptflow_server.bundles.on_a_miss import MissInterceptor
+from promptflow_server.bundles.publisher import Publisher
+from promptflow_server.bundles.served import LiveBundle, Served
 from promptflow_server.engine.file_sweep import FileSweep
 from promptflow_server.engine.runner import FlowEngine
+from promptflow_server.gateway.edge import Edge
+from promptflow_server.services import compression
 from promptflow_server.services.admission import Admission
-from promptflow_server.services.all_services import Backend, all_handlers
+from promptflow_server.services.all_services import Backend, all_handlers, methods_of, service_names
+from promptflow_server.services.callee_checks import CalleeChecks
 from promptflow_server.services.contracts import Contracts
 from promptflow_server.services.interceptor import ErrorInterceptor
+from promptflow_server.services.planning import costs_by
+from promptflow_server.services.publishing import Publishing
 from promptflow_server.services.serving_status import ServingStatus
+from promptflow_server.store.bundles import BundleStore
 from promptflow_server.store.state import StateManager
 from promptflow_workers.dispatch.blobs import BlobStore
 from promptflow_workers.dispatch.calls import RedisCallDispatch
@@ -44,6 +55,7 @@ from promptflow_workers.dispatch.runs import RedisRunDispatch
 GRACE_S = 10.0
 RUN_SLOTS = 1_000
 PING_PATIENCE_S = 1.0
+FIRST_LOOK_S = 1.0
 SMALLEST_PING_INTERVAL_MS = 5_000
 KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS = 30_000, 10_000
 MAX_HEADERS_BYTES = 64 << 10
@@ -53,22 +65,22 @@ _CHOOSE = "stop what listens there, or choose another with `--address`"
 _log = structlog.get_logger(__name__)
 
 
-async def run_server(settings: Settings, *, project: Project, address: str) -> None:
-    """Serve the flows of a project at `address`, without TLS, until SIGTERM or SIGINT.
+async def run_server(settings: Settings, *, project: Project, address: str, edge: Edge | None = None) -> None:
+    """Serve at `address`, without TLS, until SIGTERM or SIGINT: what was published last, else the project's flows.
 
     Raises:
-        BundleError: nothing was generated, or it is damaged.
+        BundleError: neither Redis nor the project has a bundle, or it is damaged.
         OSError: the address cannot be had; the message says what to do.
         ValueError, ImportError: an executor cannot be loaded.
     """
-    bundle = await asyncio.to_thread(load_bundle, project.bundles_dir)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
         async with Link(settings.redis_url) as link:
-            app = ServerApp.of(settings, bundle, project.bundles_dir, link)
+            bundle = await _first_bundle(settings, project.bundles_dir, link)
+            app = ServerApp.of(settings, bundle, project.bundles_dir, link, edge=edge)
             await app.serve(address, stop)
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -84,37 +96,64 @@ class ServerApp:
     status: ServingStatus
     calls: RedisCallDispatch
     redis: RedisPing
+    live: LiveBundle
+    follower: Follower
 
     @classmethod
-    def of(cls, settings: Settings, bundle: Bundle, bundles_dir: Path, link: Link) -> Self:
-        """Compose a server for one bundle; `link` stays the caller's to close.
+    def of(cls, settings: Settings, bundle: Bundle, bundles_dir: Path, link: Link, *, edge: Edge | None = None) -> Self:
+        """Compose a server that begins with one bundle; `link` stays the caller's to close.
 
         Raises:
             BundleError: the bundle does not hold together.
             ValueError, ImportError: an executor cannot be loaded.
         """
-        contracts = Contracts.of(bundle)
         server_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        registry = ExecutorRegistry.load(settings.executors)
         files, calls = BlobStore(settings.files_dir), RedisCallDispatch(link, server_id)
+        store = BundleStore(link, keep_s=settings.keep_finished_s)
+        archive = Archive(bundles_dir, store)
         engine = FlowEngine(
             state=StateManager(link, keep_s=settings.keep_finished_s),
             calls=calls,
             runs=RedisRunDispatch(link, server_id, slots=RUN_SLOTS),
-            registry=ExecutorRegistry.load(settings.executors),
-            plan_of=Plans(bundle, bundles_dir).find,
+            registry=registry,
+            plan_of=archive.plan,
             files=files,
             server_id=server_id,
             rng=Random(),
+            input_check_of=CalleeChecks(archive.contract, max_file_bytes=settings.max_file_bytes).find,
             file_sweep=FileSweep(settings.files_dir, files.delete),
         )
         redis = RedisPing(link)
         admission = Admission(engine, files, max_file_bytes=settings.max_file_bytes)
-        server = grpc.aio.server(
-            handlers=all_handlers(bundle, contracts, Backend(engine, admission, calls, redis.ping)),
-            interceptors=[ErrorInterceptor()],
-            options=_channel_options(settings),
+
+        def build(built: Bundle) -> Served:
+            contracts = Contracts.of(built)
+            return Served(built, contracts, all_handlers(built, contracts, backend))
+
+        edge = edge or Edge()
+        live = LiveBundle()
+        follower = Follower(store, live, build, edge)
+        publisher = Publisher(store=store, live=live, follower=follower, build=build, edge=edge, registry=registry)
+        backend = Backend(
+            engine,
+            admission,
+            calls,
+            redis.ping,
+            contract_of=archive.contract,
+            publishing=Publishing(publisher, settings.publish_token),
+            cost_of=costs_by(registry),
         )
-        return cls(engine, server, ServingStatus(contracts.services), calls, redis)
+        live.begin(build(bundle))
+        status = ServingStatus(service_names(live.current.contracts))
+        archive.put(live.current)
+        live.on_swap(archive.put)
+        live.on_swap(lambda served: status.serve(service_names(served.contracts)))
+        missing = MissInterceptor(follower, archive, lambda contract: methods_of(contract, backend))
+        server = grpc.aio.server(
+            handlers=[live], interceptors=[ErrorInterceptor(), missing], options=_channel_options(settings)
+        )
+        return cls(engine, server, status, calls, redis, live, follower)
 
     async def serve(self, address: str, stop: asyncio.Event, *, grace_s: float = GRACE_S) -> None:
         """Serve until `stop` is set, then let what is in hand end within `grace_s`.
@@ -128,15 +167,28 @@ class ServerApp:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.engine.run())
-                looking = group.create_task(self.status.follow(self.redis.ping))
-                _log.info("server_started", address=address)
+                background = [
+                    group.create_task(task)
+                    for task in (
+                        self.status.follow(self._is_ready),
+                        self.follower.run(),
+                        self.follower.put_at_the_edge(self.live.current),
+                    )
+                ]
+                _log.info("server_started", address=address, bundle=self.live.current.bundle.digest)
                 await stop.wait()
-                looking.cancel()
+                for task in background:
+                    task.cancel()
                 await self._leave(grace_s)
         finally:
             await self.server.stop(None)
             self.calls.close()
         _log.info("server_stopped", address=address)
+
+    async def _is_ready(self) -> None:
+        """Redis answers, and has said which bundle is published."""
+        await self.redis.ping()
+        await self.follower.first_look()
 
     async def _leave(self, grace_s: float) -> None:
         _log.info("server_leaving", grace_s=grace_s)
@@ -144,30 +196,6 @@ class ServerApp:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.server.stop(grace_s))
             group.create_task(self.engine.drain(grace_s))
-
-
-class Plans:
-    """Plans of this server's bundle, and of those that older runs began with, as long as they lie on disk."""
-
-    def __init__(self, bundle: Bundle, folder: Path) -> None:
-        self._folder = folder
-        self._bundles = {bundle.digest: bundle}
-
-    def find(self, digest: str, flow: str, version: int) -> FlowPlan:
-        """The plan that a run pins.
-
-        Raises:
-            FlowError: FLOW_NOT_FOUND.
-        """
-        try:
-            if digest not in self._bundles:
-                self._bundles[digest] = load_bundle(self._folder, digest)
-            plan = self._bundles[digest].plan(flow, version)
-        except BundleError as error:
-            raise FlowError(Reason.FLOW_NOT_FOUND, str(error)) from None
-        if plan is None:
-            raise FlowError(Reason.FLOW_NOT_FOUND, f"bundle {digest} has no flow `{flow}` v{version}")
-        return plan
 
 
 class RedisPing:
@@ -188,11 +216,28 @@ class RedisPing:
             raise FlowError(Reason.STORE_UNAVAILABLE, f"Redis refuses commands: {error}") from None
 
 
+async def _first_bundle(settings: Settings, folder: Path, link: Link) -> Bundle:
+    """What was published, where Redis is there and has it; else what lies on disk. A look later mends the rest."""
+    store = BundleStore(link, keep_s=settings.keep_finished_s)
+    try:
+        digest = await store.current(patience_s=FIRST_LOOK_S)
+        packed = await store.get(digest) if digest is not None else None
+    except FlowError:
+        digest, packed = None, None
+    try:
+        return await asyncio.to_thread(load_bundle, folder, digest)
+    except BundleError:
+        if packed is not None:
+            return await asyncio.to_thread(unpack, packed)
+        return await asyncio.to_thread(load_bundle, folder)
+
+
 def _channel_options(settings: Settings) -> Sequence[tuple[str, int]]:
     return (
         # A file somewhat too large still gets our answer, with what to do, rather than gRPC's.
         ("grpc.max_receive_message_length", 2 * settings.max_file_bytes + (1 << 20)),
         ("grpc.max_send_message_length", -1),
+        *compression.CHANNEL_OPTIONS,
         ("grpc.absolute_max_metadata_size", MAX_HEADERS_BYTES),
         ("grpc.max_metadata_size", MAX_HEADERS_BYTES),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", SMALLEST_PING_INTERVAL_MS),

@@ -30,7 +30,7 @@ async def run_case(case: Case, promptflow: PromptFlowBase, timeout_s: float = TI
     client = client_of(case.flow, case.version, promptflow)
     try:
         if case.call == "run":
-            inputs = {_attribute(name): native_of(value) for name, value in case.inputs.items()}
+            inputs = {attribute_of(name): native_of(value) for name, value in case.inputs.items()}
             events = client.stream(**inputs, timeout=timeout_s)
             return await _outcome_of(events)
         handle = client.handle(case.execution_id)
@@ -121,6 +121,7 @@ def json_of(value: Any) -> Any:
             return value
 
 
-def _attribute(name: str) -> str:
+def attribute_of(name: str) -> str:
+    """An input as the client spells it."""
     reserved = ("timeout", "options", "self")
     return f"{name}_" if name in reserved else name

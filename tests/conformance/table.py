@@ -64,7 +64,7 @@ class Case(BaseModel):
     result: Mapping[str, Any] | None = None
     steps: Mapping[str, str] | None = None
     error: ExpectedError | None = None
-    transports: tuple[Transport, ...] = ("http", "python")
+    transports: tuple[Transport, ...] = ("http", "python", "go", "ts")
 
     @property
     def id(self) -> str:

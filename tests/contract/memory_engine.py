@@ -20,6 +20,7 @@ from promptflow_core.records import (
 )
 from promptflow_core.values import NativeValue
 from promptflow_server.engine.interface import StartOptions
+from promptflow_server.store.run_index import RunFilter, RunPage, entry_of
 
 START_MS = 1_900_000_000_000
 
@@ -127,6 +128,20 @@ class MemoryEngine:
                 await run.changed.wait()
         finally:
             self._count_watchers(-1)
+
+    async def list_runs(self, wanted: RunFilter, *, size: int, after: str = "") -> RunPage:
+        await self.may_read.wait()
+        entries = {entry_of(run.record): run.record for run in self.runs.values()}
+        found = [
+            (entry, run)
+            for entry, run in sorted(entries.items(), reverse=True)
+            if (not after or entry < after)
+            and wanted.flow in ("", run.flow)
+            and wanted.version in (0, run.version)
+            and (not wanted.statuses or run.status in wanted.statuses)
+        ]
+        page = found[:size]
+        return RunPage(tuple(run for _, run in page), page[-1][0] if len(found) > size else "")
 
     async def cancel(self, execution_id: str) -> ExecutionRecord:
         run = self._run(execution_id)

@@ -18,12 +18,15 @@ from promptflow_core.records import Call
 from promptflow_server.engine.interface import Engine
 from promptflow_server.services.admission import Admission
 from promptflow_server.services.all_services import Backend, all_handlers
+from promptflow_server.services.compression import CHANNEL_OPTIONS
 from promptflow_server.services.contracts import Contracts, FlowContract, Message
 from promptflow_server.services.interceptor import ErrorInterceptor
+from promptflow_server.services.planning import CallCost, unknown_cost
 from promptflow_workers.dispatch.blobs import BlobStore
 from promptflow_workers.dispatch.interface import QueueDepth
 
 MAX_FILE_BYTES = 1 << 16
+MAX_MESSAGE_BYTES = 4 << 20
 DEADLINE_S = 8.0
 
 
@@ -107,12 +110,13 @@ class Server:
         content_type: str,
         headers: dict[str, str] | None = None,
         timeout_s: float = DEADLINE_S,
+        method: str = "Execute",
     ) -> Message:
-        """ExecuteHttp as Envoy calls it; raises `CallError`."""
-        call = self._multicallable("stream_unary", "ExecuteHttp")(
+        """ExecuteHttp, or the twin of another unary method, as Envoy calls it; raises `CallError`."""
+        call = self._multicallable("stream_unary", f"{method}Http")(
             _bodies(chunks, content_type), timeout=timeout_s, metadata=_metadata(headers)
         )
-        return self.contract.execution.FromString(await self._answer(call))
+        return self._output(method).FromString(await self._answer(call))
 
     async def post_stream(
         self, chunks: Sequence[bytes], content_type: str, headers: dict[str, str] | None = None
@@ -163,6 +167,8 @@ class Server:
         return {
             "ExecuteStream": self.contract.event,
             "Watch": self.contract.event,
+            "BatchExecute": self.contract.batch_execute_response,
+            "Plan": self.contract.plan_response,
             "GetInfo": self.contract.get_info_response,
             "CheckHealth": self.contract.check_health_response,
         }.get(method, self.contract.execution)
@@ -184,12 +190,20 @@ async def failure_of(error: grpc.aio.AioRpcError, call: Any) -> CallError:
 
 
 @asynccontextmanager
-async def serving(bundle: Bundle, engine: Engine, files: Path, *, heartbeat_s: float = 15.0) -> AsyncIterator[Server]:
+async def serving(
+    bundle: Bundle,
+    engine: Engine,
+    files: Path,
+    *,
+    heartbeat_s: float = 15.0,
+    cost_of: CallCost = unknown_cost,
+) -> AsyncIterator[Server]:
     """Serve a bundle on a free port; its first flow is the one that the client calls."""
     contracts, pools, redis = Contracts.of(bundle), Pools(), Redis()
     admission = Admission(engine, BlobStore(files), max_file_bytes=MAX_FILE_BYTES)
-    server = grpc.aio.server(interceptors=[ErrorInterceptor()])
-    backend = Backend(engine, admission, pools, redis.ping, heartbeat_s)
+    options = (*CHANNEL_OPTIONS, ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES))
+    server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=options)
+    backend = Backend(engine, admission, pools, redis.ping, heartbeat_s, cost_of=cost_of)
     server.add_generic_rpc_handlers(tuple(all_handlers(bundle, contracts, backend)))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

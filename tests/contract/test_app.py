@@ -23,10 +23,9 @@ from promptflow_codegen.bundle import Bundle, BundleError
 from promptflow_codegen.generate import generate
 from promptflow_codegen.project import Project
 from promptflow_codegen.write import save_bundle
-from promptflow_core.errors import FlowError
 from promptflow_core.registry import ExecutorRegistry
 from promptflow_core.settings import Settings
-from promptflow_server.app import Plans, ServerApp, run_server
+from promptflow_server.app import ServerApp, run_server
 from promptflow_server.embedded_redis import EmbeddedRedis
 from promptflow_server.services.contracts import Contracts, FlowContract, Message
 from promptflow_workers.dispatch.link import Link
@@ -251,6 +250,8 @@ async def test_the_deadline_of_the_run_ends_a_step_that_waits(client: Client) ->
 async def test_health_names_every_service(client: Client) -> None:
     for flow in client.contracts.flows:
         assert await client.health(flow.service) == SERVING
+    for name in ("ExecutionService", "FlowService"):
+        assert await client.health(f"promptflow_api.v1.{name}") == SERVING
     with pytest.raises(grpc.aio.AioRpcError):
         await client.health("nothing")
     assert await client.components("gates") == {"redis": True}
@@ -329,14 +330,3 @@ async def test_a_port_that_is_taken_is_named(settings: Settings, bundle: Bundle,
 async def test_a_project_without_bundle_says_what_to_do(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="promptflow generate"):
         await run_server(settings, project=Project.at(tmp_path), address="127.0.0.1:1")
-
-
-def test_a_run_keeps_the_plan_of_the_bundle_it_began_with(bundle: Bundle, tmp_path: Path) -> None:
-    older = Bundle.of(bundle.descriptors, bundle.plans[:1])
-    save_bundle(older, tmp_path)
-    plans, plan = Plans(bundle, tmp_path), bundle.plans[0]
-    assert plans.find(older.digest, plan.name, 1) == plan
-    for digest, flow in ((older.digest, "gates"), ("0" * 16, plan.name)):
-        with pytest.raises(FlowError) as caught:
-            plans.find(digest, flow, 1)
-        assert caught.value.record.reason == "FLOW_NOT_FOUND"

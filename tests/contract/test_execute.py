@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from pathlib import Path
 from uuid import UUID
 
 import grpc
 import pytest
+from google.protobuf.json_format import MessageToDict
 from structlog.testing import capture_logs
 from tests.contract.memory_engine import MemoryEngine, complete, stall
-from tests.contract.serving import DEADLINE_S, CallError, Server
+from tests.contract.serving import DEADLINE_S, CallError, Server, serving
+from tests.unit.server.services.everything import PLAN
 
+from promptflow_codegen.bundle import Bundle
 from promptflow_core.errors import ErrorRecord, FlowError, Reason
 from promptflow_core.records import EventKind, ExecutionStatus, StepStatus
 
@@ -131,6 +136,18 @@ async def test_options_reach_the_run(server: Server, engine: MemoryEngine) -> No
     started = engine.runs[execution.execution_id].options
     assert (started.labels, started.timeout_ms) == ({"team": "a"}, 3_000)
     assert dict(execution.metadata.labels) == {"team": "a"}
+
+
+async def test_the_labels_of_the_flow_reach_the_run_and_the_callers_own_win(
+    everything: Bundle, engine: MemoryEngine, tmp_path: Path
+) -> None:
+    plan = replace(PLAN, labels={"team": "flow", "tier": "gold"})
+    async with serving(Bundle.of(everything.descriptors, (plan,)), engine, tmp_path / "files") as server:
+        options = {"labels": {"team": "caller"}}
+        execution = await server.call("Execute", server.contract.execute_request(text="hello", options=options))
+        info = await server.call("GetInfo", server.contract.get_info_request())
+    assert dict(execution.metadata.labels) == {"team": "caller", "tier": "gold"}
+    assert MessageToDict(info.definition)["labels"] == {"team": "flow", "tier": "gold"}
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ async def test_sse_is_what_event_source_reads(server: Server) -> None:
     done = json.loads(events[-1]["data"])
     assert done["done"]["status"] == "COMPLETED"
     assert done["done"]["result"]["inspect"] == {"text": "hello", "count": "7", "ratio": 0.0}
-    assert server.sent_headers["cache-control"] == "no-store"
+    assert server.sent_headers["cache-control"] == "no-store, no-transform"
     assert server.sent_headers["x-execution-id"] == done["execution_id"]
 
 

@@ -84,6 +84,8 @@ async def test_reflection_lists_the_services_and_no_twin(server: Server, version
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
         f"{PACKAGE}.EverythingService",
+        "promptflow_api.v1.ExecutionService",
+        "promptflow_api.v1.FlowService",
     ]
     assert "ExecuteHttp" not in str(await describe(server, version, f"{PACKAGE}.EverythingService"))
 
@@ -93,6 +95,7 @@ async def test_reflection_lists_the_services_and_no_twin(server: Server, version
     [
         f"{PACKAGE}.EverythingService",
         f"{PACKAGE}.ExecuteRequest",
+        "promptflow_api.v1.ExecutionService",
         "promptflow_api.v1.ErrorReason",
         "google.rpc.BadRequest",
         "grpc.health.v1.Health",

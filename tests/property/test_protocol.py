@@ -19,7 +19,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from tests.unit.server.engine.plans import flow, step
+from tests.unit.server.engine.plans import call, callee, flow, program, step
 
 from promptflow_core.errors import ErrorRecord, Reason
 from promptflow_core.records import (
@@ -35,7 +35,6 @@ from promptflow_core.retry import RetryPolicy
 from promptflow_core.values import decode_value, encode_value
 from promptflow_server.engine.machine import Transition, advance
 from promptflow_server.engine.run_state import RunState
-from promptflow_server.engine.templates import TemplateEngine
 from promptflow_server.engine.transitions import (
     AckCall,
     CallFinished,
@@ -52,13 +51,20 @@ from promptflow_workers.dispatch.queue import Job, Lease, Queue
 
 FOREVER = Lease(beat_ms=600_000, lease_ms=600_000, grace_ms=600_000)
 TWICE = RetryPolicy(max_attempts=2, initial_ms=1, max_ms=1)
+INNER = callee(
+    "inner",
+    step("flaky", "{{ inputs.tags }}", queue="q"),
+    step("items", "{{ [item, steps.flaky.value] }}", for_each="{{ inputs.tags }}", queue="q"),
+)
 PLAN = flow(
     step("first", 1, queue="q", retry=TWICE),
     step("second", "{{ steps.first.value }}", queue="q"),
     step("each", "{{ item }}", for_each="{{ range(3) }}", max_parallel=2, queue="q"),
     step("last", "{{ [steps.second.value, steps.each | length] }}", queue="q"),
+    call("call", INNER, {"tags": ["{{ steps.first.value }}", "b"]}, retry=TWICE),
+    call("calls", INNER, {"tags": ["{{ item }}"]}, for_each="{{ range(2) | map('string') }}", max_parallel=1),
 )
-TEMPLATES = TemplateEngine(PLAN)
+PROGRAM = program(PLAN, INNER)
 ROUNDS_TO_THE_END = 200
 
 T = TypeVar("T")
@@ -164,14 +170,14 @@ class Protocol(RuleBasedStateMachine):
     async def _open(self, server: Server, *, is_reply_lost: bool) -> None:
         for _ in range(1 + is_reply_lost):
             opened = await self.state.open(self.run_id, server.job.token, server.name)
-        server.state = RunState.of(PLAN, opened.record, server=server.name, epoch=server.job.token)
+        server.state = RunState.of(PROGRAM, opened.record, server=server.name, epoch=server.job.token)
         server.inbox.append(Opened())
         if opened.signal is Signal.CANCEL:
             server.inbox.append(CancelRequested())
 
     def _take_turn(self, server: Server) -> None:
         assert server.state is not None
-        transition = advance(server.state, server.inbox, renderer=TEMPLATES, now_ms=self.now_ms, rng=Random(1))
+        transition = advance(server.state, server.inbox, now_ms=self.now_ms, rng=Random(1))
         server.inbox.clear()
         server.todo.extend([transition, *transition.commands])
 
@@ -250,8 +256,9 @@ class Protocol(RuleBasedStateMachine):
     @rule(pick=st.integers(0, 10), is_reply_lost=st.booleans(), fails=st.booleans())
     def finish_call(self, pick: int, is_reply_lost: bool, fails: bool) -> None:
         worker = self.workers[pick % len(self.workers)]
+        may_fail = "/first/" in worker.job.id or "/call/flaky/" in worker.job.id
         for _ in range(1 + is_reply_lost):
-            self._do(self._finish_call(worker, fails=fails and "/first/" in worker.job.id))
+            self._do(self._finish_call(worker, fails=fails and may_fail))
         self.workers.remove(worker)
 
     async def _finish_call(self, worker: Worker, *, fails: bool) -> None:
@@ -302,14 +309,24 @@ class Protocol(RuleBasedStateMachine):
         if self.is_cancelled and record.status is ExecutionStatus.CANCELLED:
             return
         assert record.status is ExecutionStatus.COMPLETED, record
-        assert {path: one.status for path, one in record.steps.items()} == dict.fromkeys(
-            ["first", "second", "each", "each/0", "each/1", "each/2", "last"], StepStatus.COMPLETED
+        # The first attempt of `call` may have failed inside; what it left stays as it ended.
+        last_call = "call" if record.steps["call"].attempt == 1 else "call@2"
+        ended = {path: one.status for path, one in record.steps.items() if last_call == "call" or path[:5] != "call/"}
+        assert ended == dict.fromkeys(
+            ["first", "second", "each", "each/0", "each/1", "each/2", "last", "call", "calls", "calls/0", "calls/1"]
+            + [f"{calls}/flaky" for calls in ("calls/0", "calls/1")]
+            + [f"{calls}/items{item}" for calls in ("calls/0", "calls/1") for item in ("", "/0")]
+            + [f"{last_call}/{inner}" for inner in ("flaky", "items", "items/0", "items/1")],
+            StepStatus.COMPLETED,
         )
         completed = [event.step for event in events if event.kind is EventKind.STEP_COMPLETED]
-        assert sorted(completed) == ["each", "first", "last", "second"]
+        assert sorted(completed) == sorted(
+            ["each", "first", "last", "second", "call", f"{last_call}/flaky", f"{last_call}/items", "calls"]
+        )
         for path, one in record.steps.items():
-            if path != "each":
-                assert one.output["value"].startswith(f"{self.run_id}/{path.split('/')[0]}/")
+            if isinstance(one.output, dict) and "value" in one.output:
+                step, _, item = path.rpartition("/")
+                assert one.output["value"].startswith(f"{self.run_id}/{step if item.isdigit() else path}/")
 
     async def _end(self) -> None:
         """From now on nothing fails; zombies go on until they see what they are."""

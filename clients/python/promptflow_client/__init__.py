@@ -3,6 +3,7 @@
 It knows no flow: messages are read and written by their descriptors, and a generated module adds the types. It never
 imports a part of the server, and never starts a run twice: every request carries an id, and only that is sent again.
 
+promptflow  the base of a generated client of all flows
 connection  one channel to one address: headers, deadlines, calls tried again
 flow        the base of a generated flow client
 handle      one run: its result, events, status, cancel
@@ -12,6 +13,11 @@ contract    what the messages of a flow mean
 retry       how long a call is tried, and how long between
 events      what happens in a run
 executions  a run as it stands
+plans       what a run would do
+states      the parts of runs and plans that are the same in every flow, out of messages
+lists       runs and flows, page after page
+sync        the same without asyncio, made of the asynchronous classes
+portal      the event loop in a thread that it runs on
 encoding    Python values into messages
 decoding    messages into Python values
 json_values JSON values and their message form
@@ -21,7 +27,6 @@ errors      the tree of errors, and the table that makes them of gRPC statuses
 """
 
 from promptflow_client.calls import Options
-from promptflow_client.connection import PromptFlowBase
 from promptflow_client.contract import Contract
 from promptflow_client.credentials import MetadataHook, api_key, bearer
 from promptflow_client.errors import (
@@ -63,7 +68,9 @@ from promptflow_client.executions import (
     Execution,
     ExecutionMetadata,
     ExecutionStatus,
+    ExecutionSummary,
     FlowInfo,
+    FlowSummary,
     ForEachStep,
     Health,
     Item,
@@ -76,6 +83,8 @@ from promptflow_client.files import File, FileSource
 from promptflow_client.flow import FlowClientBase
 from promptflow_client.handle import Handle
 from promptflow_client.json_values import Json
+from promptflow_client.plans import Plan, PlanDecision, PlannedStep
+from promptflow_client.promptflow import PromptFlowBase
 from promptflow_client.retry import RetryPolicy
 
 __all__ = [
@@ -92,11 +101,13 @@ __all__ = [
     "Execution",
     "ExecutionMetadata",
     "ExecutionStatus",
+    "ExecutionSummary",
     "FailedPreconditionError",
     "File",
     "FileSource",
     "FlowClientBase",
     "FlowInfo",
+    "FlowSummary",
     "ForEachStep",
     "Handle",
     "Health",
@@ -109,6 +120,9 @@ __all__ = [
     "Options",
     "OutOfRangeError",
     "PermissionDeniedError",
+    "Plan",
+    "PlanDecision",
+    "PlannedStep",
     "Progress",
     "PromptFlowBase",
     "PromptFlowError",

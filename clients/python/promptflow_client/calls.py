@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
@@ -13,11 +13,14 @@ from google.protobuf.json_format import MessageToDict
 
 from promptflow_client.connection import Connection, MessageT
 from promptflow_client.contract import Contract
-from promptflow_client.encoding import encode_inputs
+from promptflow_client.encoding import encode_inputs, wire_name
+from promptflow_client.errors import InvalidArgumentError, PromptFlowError, Reason, Violation
 from promptflow_client.events import Event
 from promptflow_client.executions import ComponentHealth, Execution, FlowInfo, Health
 from promptflow_client.following import Cursor, follow
+from promptflow_client.plans import Plan
 from promptflow_client.retry import Attempts
+from promptflow_client.states import read_plan
 
 ResultT = TypeVar("ResultT")
 StepsT = TypeVar("StepsT")
@@ -30,13 +33,22 @@ class Options:
 
     The same `request_id` with the same inputs never starts a second run: give one where the caller itself may be
     restarted; without, the client makes one per call. `run_timeout` bounds the run from its acceptance, and may only
-    shorten what the flow allows.
+    shorten what the flow allows. `read_mask` names the fields of executions that come back, such as `("result.label",)`
+    or `("status", "steps.ocr")`; the others are empty. What the client needs itself comes always.
     """
 
     request_id: str | None = None
     priority: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     run_timeout: timedelta | None = None
+    read_mask: Sequence[str] = ()
+
+
+MAX_BATCH = 1000
+"""Requests of one BatchExecute."""
+
+_NEEDED = ("execution_id", "status", "error")
+"""Fields without which the end of a run could not be told."""
 
 
 class FlowCalls(Generic[ResultT, StepsT, OutputT]):
@@ -66,21 +78,21 @@ class FlowCalls(Generic[ResultT, StepsT, OutputT]):
             message.options.timeout.FromTimedelta(options.run_timeout)
         elif run_timeout_s is not None:
             message.options.timeout.FromTimedelta(timedelta(seconds=run_timeout_s))
+        _set_mask(message.options, options.read_mask)
         return message
 
     async def start(self, request: MessageT, timeout: float | None) -> str:
         """Start the run and give its id, as soon as it is recorded."""
-        modes = request.DESCRIPTOR.fields_by_name["execution_mode"].enum_type.values_by_name
-        request.execution_mode = modes["ASYNC"].number
+        request.execution_mode = _mode(request, "ASYNC")
         execution = await self._connection.call(self._contract.methods["Execute"], request, timeout)
         execution_id: str = execution.execution_id
         return execution_id
 
     async def events(
-        self, cursor: Cursor, timeout: float | None, request: MessageT = None
+        self, cursor: Cursor, timeout: float | None, request: MessageT = None, read_mask: Sequence[str] = ()
     ) -> AsyncGenerator[Event[Execution[ResultT, StepsT], OutputT], None]:
         """Follow a run, after starting it by `request` where the cursor names none."""
-        async with aclosing(self._follow(cursor, timeout, request)) as messages:
+        async with aclosing(self._follow(cursor, timeout, request, read_mask)) as messages:
             async for message in messages:
                 event = self._contract.event(message)
                 if event is not None:
@@ -98,9 +110,60 @@ class FlowCalls(Generic[ResultT, StepsT, OutputT]):
                     return self._contract.result(message.done)
         raise AssertionError("a followed run ends with `done` or with an error")
 
-    async def status(self, execution_id: str, timeout: float | None) -> Execution[ResultT, StepsT]:
+    async def batch(
+        self, inputs: Sequence[Mapping[str, Any]], options: Options | None, timeout: float | None
+    ) -> tuple[ResultT | PromptFlowError, ...]:
+        """Run once for each of `inputs` and give all outcomes in their order, a failure in the place of its result.
+
+        Raises:
+            PromptFlowError: an input does not fit, so that nothing was sent; or the outcomes cannot be learnt.
+        """
+        requests = await self._batch_requests(inputs, options or Options(), timeout)
+        outcomes: list[ResultT | PromptFlowError] = []
+        attempts = Attempts(self._connection.policy, self._connection.clock, timeout)
+        method = self._contract.methods["BatchExecute"]
+        for start in range(0, len(requests), MAX_BATCH):
+            batch = method.request(requests=requests[start : start + MAX_BATCH])
+            answer = await self._connection.call(method, batch, attempts.remaining_s, awaits_runs=True)
+            outcomes += map(self._contract.outcome, answer.outcomes)
+        return tuple(outcomes)
+
+    async def _batch_requests(
+        self, inputs: Sequence[Mapping[str, Any]], options: Options, timeout: float | None
+    ) -> list[MessageT]:
+        prefix = options.request_id or uuid.uuid4().hex
+        requests: list[MessageT] = []
+        violations: list[Violation] = []
+        for index, each in enumerate(inputs):
+            own = replace(options, request_id=f"{prefix}-{index}")
+            try:
+                request = await self.request(self._wire_named(each), own, timeout)
+            except InvalidArgumentError as error:
+                violations += [Violation(f"[{index}].{found.field}", found.description) for found in error.violations]
+                continue
+            request.execution_mode = _mode(request, "SYNC")
+            requests.append(request)
+        if violations:
+            message = f"{len(violations)} values in the batch do not fit; nothing was sent"
+            raise InvalidArgumentError(message, reason=Reason.INVALID_INPUT, violations=tuple(violations))
+        return requests
+
+    def _wire_named(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        known = self._contract.methods["Execute"].request().DESCRIPTOR.fields_by_name
+        return {wire_name(name, known): value for name, value in inputs.items()}
+
+    async def plan(self, inputs: Mapping[str, Any], timeout: float | None) -> Plan:
+        """What a run with these inputs would do; nothing runs."""
+        method = self._contract.methods["Plan"]
+        return read_plan(await self._connection.call(method, await self.request(inputs, None), timeout))
+
+    async def status(
+        self, execution_id: str, timeout: float | None, read_mask: Sequence[str] = ()
+    ) -> Execution[ResultT, StepsT]:
         """The run as it stands."""
-        return self._contract.execution(await self._call("GetStatus", timeout, execution_id=execution_id))
+        method = self._contract.methods["GetStatus"]
+        request = _set_mask(method.request(execution_id=execution_id), read_mask)
+        return self._contract.execution(await self._connection.call(method, request, timeout))
 
     async def cancel(self, execution_id: str, timeout: float | None) -> Execution[ResultT, StepsT]:
         """Ask the run to end; the run as it stands then."""
@@ -122,13 +185,31 @@ class FlowCalls(Generic[ResultT, StepsT, OutputT]):
         method = self._contract.methods[name]
         return await self._connection.call(method, method.request(**fields), timeout)
 
-    def _follow(self, cursor: Cursor, timeout: float | None, request: MessageT) -> AsyncGenerator[MessageT, None]:
+    def _follow(
+        self, cursor: Cursor, timeout: float | None, request: MessageT, read_mask: Sequence[str] = ()
+    ) -> AsyncGenerator[MessageT, None]:
+        if request is not None:
+            # The stream that takes up after a cut answers as the one that started the run.
+            read_mask = tuple(request.options.read_mask.paths)
         methods = self._contract.methods
 
         def open_at(place: Cursor, timeout_s: float | None) -> AsyncGenerator[MessageT, None]:
             if not place.execution_id:
                 return self._connection.messages(methods["ExecuteStream"], request, timeout_s)
             watch = methods["Watch"].request(execution_id=place.execution_id, after_sequence=place.sequence)
-            return self._connection.messages(methods["Watch"], watch, timeout_s)
+            return self._connection.messages(methods["Watch"], _set_mask(watch, read_mask), timeout_s)
 
         return follow(open_at, cursor, Attempts(self._connection.policy, self._connection.clock, timeout))
+
+
+def _mode(request: MessageT, name: str) -> int:
+    number: int = request.DESCRIPTOR.fields_by_name["execution_mode"].enum_type.values_by_name[name].number
+    return number
+
+
+def _set_mask(holder: MessageT, paths: Iterable[str]) -> MessageT:
+    """Set a read mask with what the client itself needs; without paths there is none."""
+    asked = list(paths)
+    if asked:
+        holder.read_mask.paths.extend(dict.fromkeys([*asked, *_NEEDED]))
+    return holder

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from inspect import isawaitable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
 from promptflow_client.credentials import Headers, MetadataHook
-from promptflow_client.errors import InternalError, Reason, UnavailableError, error_of_call
+from promptflow_client.errors import InternalError, PromptFlowError, Reason, UnavailableError, error_of_call
 from promptflow_client.retry import Attempts, Clock, RetryPolicy
 
 ChannelOptions = Sequence[tuple[str, Any]]
@@ -35,6 +35,15 @@ _CHANNEL_OPTIONS: ChannelOptions = (
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
 )
+_BROKEN = frozenset(
+    {
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+    }
+)
+"""What gRPC makes of a reset connection or of a proxy's time limit, where no server had a word in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +63,7 @@ class Method:
 
 
 class Connection:
-    """A channel and how to call through it. Made in any thread, used in one event loop."""
+    """A channel and how to call through it. Made in any thread, used in one event loop of one process."""
 
     def __init__(
         self,
@@ -63,6 +72,7 @@ class Connection:
         metadata: MetadataHook | None = None,
         credentials: grpc.ChannelCredentials | None = None,
         options: ChannelOptions = (),
+        compression: grpc.Compression | None = None,
         retry: RetryPolicy | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -71,17 +81,26 @@ class Connection:
         self._target = target
         self._metadata = metadata
         self._credentials = credentials
+        self._compression = compression
         self._options = (*_CHANNEL_OPTIONS, ("grpc.primary_user_agent", _user_agent()), *options)
         self._channel: grpc.aio.Channel | None = None
         self._closed = False
+        self._process = 0
 
-    async def call(self, method: Method, request: MessageT, timeout_s: float | None) -> MessageT:
+    async def call(
+        self, method: Method, request: MessageT, timeout_s: float | None, *, awaits_runs: bool = False
+    ) -> MessageT:
         """Make a unary call; UNAVAILABLE is tried again. `request` must be one that may be sent twice.
+
+        `awaits_runs`: the answer takes as long as runs take. Then there is no deadline unless one is given, and a
+        connection that breaks on the way counts as UNAVAILABLE.
 
         Raises:
             PromptFlowError: the server's answer, or the last failure when patience or deadline is over.
         """
-        attempts = Attempts(self.policy, self.clock, self.policy.call_s if timeout_s is None else timeout_s)
+        if timeout_s is None and not awaits_runs:
+            timeout_s = self.policy.call_s
+        attempts = Attempts(self.policy, self.clock, timeout_s)
         channel = self._opened()
         multicallable = channel.unary_unary(method.path, _serialize, method.parse_response)
         while True:
@@ -89,7 +108,9 @@ class Connection:
             try:
                 with self._failures():
                     return _readable(await multicallable(request, timeout=attempts.remaining_s, metadata=headers))
-            except UnavailableError as error:
+            except PromptFlowError as error:
+                if not is_cut(error, is_known=awaits_runs):
+                    raise
                 await attempts.wait(error)
 
     async def messages(
@@ -126,10 +147,16 @@ class Connection:
     def _opened(self) -> grpc.aio.Channel:
         self._check_open()
         if self._channel is None:
+            self._process = os.getpid()
             if self._credentials is None:
-                self._channel = grpc.aio.insecure_channel(self._target, self._options)
+                self._channel = grpc.aio.insecure_channel(self._target, self._options, self._compression)
             else:
-                self._channel = grpc.aio.secure_channel(self._target, self._credentials, self._options)
+                self._channel = grpc.aio.secure_channel(
+                    self._target, self._credentials, self._options, self._compression
+                )
+        elif self._process != os.getpid():
+            # Of a copied channel nobody runs the threads: a call would wait for ever.
+            raise RuntimeError("this client was used before this process was forked; open another one here")
         return self._channel
 
     @contextmanager
@@ -158,41 +185,14 @@ class Connection:
         return grpc.aio.Metadata(*headers)
 
 
-class PromptFlowBase:
-    """One PromptFlow, reached at `target`; a generated subclass has an attribute per flow.
+def is_cut(error: PromptFlowError, *, is_known: bool) -> bool:
+    """Whether a call that ended so may be made again, and not the server's word that it is over.
 
-    Use it as `async with`, or close it. It connects with the first call.
-
-    Args:
-        target: `host:port`, or any other name that gRPC resolves.
-        metadata: gives the headers of each call: `api_key(…)`, `bearer(…)` or a function of yours.
-        credentials: `grpc.ssl_channel_credentials()` for TLS; without, the connection is plain.
-        options: channel options of gRPC; they come after, and so replace, the client's own.
-        retry: how long failures are borne; the default rides out a restart of the server.
+    `is_known`: the run has its id, so that the next call only reads.
     """
-
-    def __init__(
-        self,
-        target: str,
-        *,
-        metadata: MetadataHook | None = None,
-        credentials: grpc.ChannelCredentials | None = None,
-        options: ChannelOptions = (),
-        retry: RetryPolicy | None = None,
-    ) -> None:
-        self.connection = Connection(target, metadata=metadata, credentials=credentials, options=options, retry=retry)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """End all calls and the connection; runs go on."""
-        await self.connection.close()
+    if isinstance(error, UnavailableError):
+        return True
+    return is_known and not error.reason and error.code in _BROKEN
 
 
 def _readable(message: MessageT) -> MessageT:

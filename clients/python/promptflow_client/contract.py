@@ -5,27 +5,24 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.descriptor import FileDescriptor
 
 from promptflow_client import events
 from promptflow_client.connection import MessageT, Method
-from promptflow_client.decoding import Decoder, decode_duration, decode_time
+from promptflow_client.decoding import Decoder, decode_duration
 from promptflow_client.encoding import wire_name
 from promptflow_client.errors import CancelledError, PromptFlowError, Reason, UnknownError, error_of_status
 from promptflow_client.executions import (
     Execution,
-    ExecutionMetadata,
     ExecutionStatus,
     ForEachStep,
     Item,
-    Progress,
     Step,
     StepState,
-    StepStatus,
 )
+from promptflow_client.states import has_failed, read_metadata, read_progress, read_state, read_status, read_time
 
 ResultT = TypeVar("ResultT")
 StepsT = TypeVar("StepsT")
@@ -55,12 +52,12 @@ class Contract(Generic[ResultT, StepsT, OutputT]):
         result = self._decoder.decode(message.result, self._result) if message.HasField("result") else None
         return Execution(
             execution_id=message.execution_id,
-            status=_named(message, "status", ExecutionStatus),
-            progress=_progress(message.progress),
+            status=read_status(message, "status", ExecutionStatus),
+            progress=read_progress(message.progress),
             result=result,
             steps=self._read_steps(message.steps),
             error=self.error(message),
-            metadata=_metadata(message.metadata),
+            metadata=read_metadata(message.metadata),
         )
 
     def result(self, execution: MessageT) -> ResultT:
@@ -74,9 +71,20 @@ class Contract(Generic[ResultT, StepsT, OutputT]):
             raise error
         return self._decoder.decode(execution.result, self._result)
 
+    def outcome(self, outcome: MessageT) -> ResultT | PromptFlowError:
+        """What became of one request of a batch."""
+        match outcome.WhichOneof("outcome"):
+            case "execution":
+                error = self.error(outcome.execution)
+                return error or self._decoder.decode(outcome.execution.result, self._result)
+            case "error":
+                return error_of_status(outcome.error)
+            case _:
+                return UnknownError("the server does not say what became of the run")
+
     def error(self, execution: MessageT) -> PromptFlowError | None:
         """Why an `Execution` did not complete; it names the run and the step, so that both can be found."""
-        status = _named(execution, "status", ExecutionStatus)
+        status = read_status(execution, "status", ExecutionStatus)
         if execution.HasField("error"):
             error = error_of_status(execution.error)
         elif status is ExecutionStatus.CANCELLED:
@@ -86,7 +94,7 @@ class Contract(Generic[ResultT, StepsT, OutputT]):
         else:
             return None
         error.metadata.setdefault("execution_id", execution.execution_id)
-        failed = [name for name in self._step_names(execution.steps) if _failed(getattr(execution.steps, name))]
+        failed = [name for name in self._step_names(execution.steps) if has_failed(getattr(execution.steps, name))]
         if failed:
             error.metadata.setdefault("step", failed[0])
         return error
@@ -100,8 +108,8 @@ class Contract(Generic[ResultT, StepsT, OutputT]):
         common: dict[str, Any] = {
             "execution_id": message.execution_id,
             "sequence": message.sequence,
-            "time": _time(message, "time"),
-            "progress": _progress(message.progress),
+            "time": read_time(message, "time"),
+            "progress": read_progress(message.progress),
         }
         if kind in _OF_RUN:
             of_run: events.Event[Execution[ResultT, StepsT], OutputT]
@@ -142,13 +150,13 @@ class Contract(Generic[ResultT, StepsT, OutputT]):
             step = getattr(message, name)
             if kind is ForEachStep:
                 items = (Item(item.index, *self._outcome(item, output)) for item in step.items)
-                steps[attribute] = ForEachStep(_state(step), tuple(items))
+                steps[attribute] = ForEachStep(read_state(step), tuple(items))
             else:
                 steps[attribute] = Step(*self._outcome(step, output))
         return self._steps(**steps)
 
     def _outcome(self, step: MessageT, output: type[OutputT]) -> tuple[StepState, OutputT | None]:
-        return _state(step), self._decoder.decode(step.output, output) if step.HasField("output") else None
+        return read_state(step), self._decoder.decode(step.output, output) if step.HasField("output") else None
 
 
 _OF_RUN: Mapping[str, Any] = {"accepted": events.Accepted, "started": events.Started, "done": events.Done}
@@ -161,47 +169,3 @@ _OF_STEP: Mapping[str, tuple[Any, tuple[str, ...]]] = {
     "step_retrying": (events.StepRetrying, ("attempt", "delay", "error")),
     "step_skipped": (events.StepSkipped, ("reason",)),
 }
-
-StatusT = TypeVar("StatusT", ExecutionStatus, StepStatus)
-
-
-def _named(message: MessageT, field: str, statuses: type[StatusT]) -> StatusT:
-    value = message.DESCRIPTOR.fields_by_name[field].enum_type.values_by_number.get(getattr(message, field))
-    return statuses.__members__.get(value.name if value else "", statuses.UNSPECIFIED)
-
-
-def _state(step: MessageT) -> StepState:
-    if not step.HasField("state"):
-        return StepState()
-    state = step.state
-    return StepState(
-        status=_named(state, "status", StepStatus),
-        attempts=state.attempts,
-        started_at=_time(state, "started_at"),
-        finished_at=_time(state, "finished_at"),
-        worker=state.worker,
-        error=error_of_status(state.error) if state.HasField("error") else None,
-    )
-
-
-def _failed(step: MessageT) -> bool:
-    return _named(step.state, "status", StepStatus) is StepStatus.FAILED
-
-
-def _progress(message: MessageT) -> Progress:
-    return Progress(message.percentage, message.current_step, tuple(message.running_steps))
-
-
-def _metadata(message: MessageT) -> ExecutionMetadata:
-    return ExecutionMetadata(
-        created_at=_time(message, "created_at"),
-        started_at=_time(message, "started_at"),
-        finished_at=_time(message, "finished_at"),
-        server=message.server,
-        bundle_digest=message.bundle_digest,
-        labels=dict(message.labels),
-    )
-
-
-def _time(message: MessageT, field: str) -> datetime | None:
-    return decode_time(getattr(message, field)) if message.HasField(field) else None

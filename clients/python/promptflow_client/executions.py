@@ -118,6 +118,31 @@ class Execution(Generic[ResultT, StepsT]):
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutionSummary:
+    """One run as lists have it, of any flow: without result and steps, which `handle(execution_id).status()` gives."""
+
+    execution_id: str
+    flow: str
+    version: int
+    status: ExecutionStatus
+    progress: Progress
+    error: PromptFlowError | None
+    metadata: ExecutionMetadata
+
+
+@dataclass(frozen=True, slots=True)
+class FlowSummary:
+    """One major version of a flow that is served; `service` is its gRPC service's full name, its REST paths begin with
+    `path`."""
+
+    flow: str
+    version: int
+    description: str
+    service: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class FlowInfo:
     """A flow as the server runs it."""
 

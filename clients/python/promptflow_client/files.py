@@ -1,15 +1,15 @@
-"""What may be given as a file: a path, bytes, an open file, or a `File` that says more."""
+"""What may be given as a file: a path, bytes, an open file, a stream of parts, or a `File` that says more."""
 
 from __future__ import annotations
 
 import asyncio
 import mimetypes
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from inspect import isawaitable
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 
 class Readable(Protocol):
@@ -31,13 +31,18 @@ class File:
     name: str = ""
 
 
-FileSource: TypeAlias = File | bytes | bytearray | memoryview | str | os.PathLike[str] | Readable
-"""A text is a path; bytes at an address are `File(uri=…)`."""
+FileSource: TypeAlias = (
+    File | bytes | bytearray | memoryview | str | os.PathLike[str] | Readable | AsyncIterable[bytes] | Iterator[bytes]
+)
+"""A text is a path; bytes at an address are `File(uri=…)`. Parts come from a generator, once: retries send a copy."""
+
+
+_KINDS: tuple[type, ...] = (File, bytes, bytearray, memoryview, str, os.PathLike, AsyncIterable, Iterator)
 
 
 def is_file_source(value: object) -> bool:
     """Whether `load_file` takes it."""
-    return isinstance(value, File | bytes | bytearray | memoryview | str | os.PathLike) or hasattr(value, "read")
+    return isinstance(value, _KINDS) or hasattr(value, "read")
 
 
 async def load_file(source: FileSource) -> File:
@@ -45,7 +50,7 @@ async def load_file(source: FileSource) -> File:
 
     Raises:
         OSError: the file cannot be read.
-        TypeError: it was opened as text.
+        TypeError: it was opened as text, or gave something else than bytes.
     """
     match source:
         case File():
@@ -55,8 +60,12 @@ async def load_file(source: FileSource) -> File:
         case str() | os.PathLike():
             path = Path(source)
             return _named(await asyncio.to_thread(path.read_bytes), path.name)
+        case AsyncIterable() if not hasattr(source, "read"):
+            return File(content=_joined([part async for part in source]))
+        case Iterator() if not hasattr(source, "read"):
+            return File(content=_joined(await asyncio.to_thread(list, source)))
         case _:
-            content = await _read(source)
+            content = await _read(cast("Readable", source))
             name = getattr(source, "name", "")
             return _named(content, Path(name).name if isinstance(name, str) else "")
 
@@ -70,6 +79,14 @@ async def _read(source: Readable) -> bytes:
     if not isinstance(content, bytes):
         raise TypeError(f"the file gave {type(content).__name__}, not bytes; open it in binary mode")
     return content
+
+
+def _joined(parts: Sequence[object]) -> bytes:
+    found = [part for part in parts if isinstance(part, bytes | bytearray)]
+    if len(found) < len(parts):
+        kinds = sorted({type(part).__name__ for part in parts} - {"bytes", "bytearray"})
+        raise TypeError(f"the stream gave {', '.join(kinds)}, not bytes")
+    return b"".join(found)
 
 
 def _named(content: bytes, name: str) -> File:

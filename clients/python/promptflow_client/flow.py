@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from promptflow_client.calls import FlowCalls, Options
-from promptflow_client.connection import PromptFlowBase
 from promptflow_client.contract import Contract
+from promptflow_client.errors import PromptFlowError
 from promptflow_client.events import Event
 from promptflow_client.executions import Execution, FlowInfo, Health
 from promptflow_client.following import Cursor
 from promptflow_client.handle import Handle
+from promptflow_client.plans import Plan
+from promptflow_client.promptflow import PromptFlowBase
 
 ResultT = TypeVar("ResultT")
 StepsT = TypeVar("StepsT")
@@ -43,7 +46,17 @@ class FlowClientBase(Generic[ResultT, StepsT, OutputT]):
         return await self._calls.health(timeout)
 
     async def _run(self, inputs: Mapping[str, Any], timeout: float | None, options: Options | None) -> ResultT:
+        if options is not None and options.read_mask and not any(_is_of_result(path) for path in options.read_mask):
+            options = replace(options, read_mask=(*options.read_mask, "result"))
         return await self._calls.result(Cursor(), timeout, await self._calls.request(inputs, options, timeout))
+
+    async def _run_batch(
+        self, inputs: Sequence[Mapping[str, Any]], timeout: float | None, options: Options | None
+    ) -> tuple[ResultT | PromptFlowError, ...]:
+        return await self._calls.batch(inputs, options, timeout)
+
+    async def _plan(self, inputs: Mapping[str, Any], timeout: float | None) -> Plan:
+        return await self._calls.plan(inputs, timeout)
 
     async def _start(
         self, inputs: Mapping[str, Any], timeout: float | None, options: Options | None
@@ -57,3 +70,7 @@ class FlowClientBase(Generic[ResultT, StepsT, OutputT]):
         async with aclosing(self._calls.events(Cursor(), timeout, request)) as events:
             async for event in events:
                 yield event
+
+
+def _is_of_result(path: str) -> bool:
+    return path == "*" or path.partition(".")[0] == "result"

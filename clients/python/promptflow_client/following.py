@@ -6,21 +6,9 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
-import grpc
-
-from promptflow_client.connection import MessageT
+from promptflow_client.connection import MessageT, is_cut
 from promptflow_client.errors import PromptFlowError, UnavailableError
 from promptflow_client.retry import Attempts
-
-_BROKEN = frozenset(
-    {
-        grpc.StatusCode.CANCELLED,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.INTERNAL,
-        grpc.StatusCode.UNKNOWN,
-    }
-)
-"""What gRPC makes of a reset connection or of a proxy's time limit, where no server had a word in it."""
 
 
 @dataclass(slots=True)
@@ -64,13 +52,3 @@ async def follow(open_at: Open, cursor: Cursor, attempts: Attempts) -> AsyncGene
         if not is_cut(error, is_known=bool(cursor.execution_id)):
             raise error
         await attempts.wait(error)
-
-
-def is_cut(error: PromptFlowError, *, is_known: bool) -> bool:
-    """Whether a stream that ended so may be taken up again, and not the server's word that it is over.
-
-    `is_known`: the run has its id, so that the next stream only reads.
-    """
-    if isinstance(error, UnavailableError):
-        return True
-    return is_known and not error.reason and error.code in _BROKEN

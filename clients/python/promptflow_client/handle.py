@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Generic, TypeVar
 
 from promptflow_client.calls import FlowCalls
@@ -37,14 +37,19 @@ class Handle(Generic[ResultT, StepsT, OutputT]):
         return await self._calls.result(Cursor(self.execution_id), timeout)
 
     def events(
-        self, after: int = 0, *, timeout: float | None = None
+        self, after: int = 0, *, read_mask: Sequence[str] = (), timeout: float | None = None
     ) -> AsyncGenerator[Event[Execution[ResultT, StepsT], OutputT], None]:
-        """What happened after sequence `after`, then what happens, up to `Done`; resumes by itself after a cut."""
-        return self._calls.events(Cursor(self.execution_id, after), timeout)
+        """What happened after sequence `after`, then what happens, up to `Done`; resumes by itself after a cut.
 
-    async def status(self, *, timeout: float | None = None) -> Execution[ResultT, StepsT]:
-        """The run as it stands."""
-        return await self._calls.status(self.execution_id, timeout)
+        `read_mask` names the fields of executions that come, as in `Options`.
+        """
+        return self._calls.events(Cursor(self.execution_id, after), timeout, read_mask=read_mask)
+
+    async def status(
+        self, *, read_mask: Sequence[str] = (), timeout: float | None = None
+    ) -> Execution[ResultT, StepsT]:
+        """The run as it stands; `read_mask` names the fields that come, as in `Options`."""
+        return await self._calls.status(self.execution_id, timeout, read_mask)
 
     async def cancel(self, *, timeout: float | None = None) -> Execution[ResultT, StepsT]:
         """Ask the run to end, and give it as it stands then; a run that has ended stays as it is."""

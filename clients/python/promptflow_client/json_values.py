@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from google.protobuf.struct_pb2 import Value
+from google.protobuf.struct_pb2 import Struct, Value
 
 if TYPE_CHECKING:
     Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
@@ -67,11 +67,16 @@ def decode_json(value: Value) -> Json:
         case "string_value":
             return value.string_value
         case "struct_value":
-            return {key: decode_json(item) for key, item in value.struct_value.fields.items()}
+            return decode_struct(value.struct_value)
         case "list_value":
             return [decode_json(item) for item in value.list_value.values]
         case _:
             return None
+
+
+def decode_struct(value: Struct) -> Mapping[str, Json]:
+    """A message as a JSON object."""
+    return {key: decode_json(item) for key, item in value.fields.items()}
 
 
 def _encode_struct(native: Mapping[Any, object], value: Value, path: str, depth: int) -> None:

@@ -12,7 +12,7 @@ from promptflow_codegen.naming import RESERVED_INPUTS, folded
 from promptflow_codegen.nodes import InputNode
 from promptflow_codegen.read_keys import check_name
 from promptflow_codegen.tree import ListNode, MapNode, Node, node_at
-from promptflow_core.coercion import INT64, CoercionError, coerce
+from promptflow_core.coercion import INT32, INT64, CoercionError, coerce
 from promptflow_core.types import (
     Constraints,
     FieldType,
@@ -29,15 +29,19 @@ MAX_INPUTS = 500
 
 _LENGTHS = frozenset({"min_length", "max_length"})
 _BOUNDS = frozenset({"min", "max"})
+_ITEM_LENGTHS = {"min_length": "item_min_length", "max_length": "item_max_length"}
 _BY_KIND = {
     Kind.STRING: _LENGTHS | {"pattern", "values", "max_bytes"},
     Kind.BYTES: _LENGTHS | {"max_bytes"},
-    Kind.FILE: frozenset({"max_bytes"}),
+    Kind.FILE: frozenset({"max_bytes", "accept"}),
     Kind.INTEGER: _BOUNDS,
     Kind.INT32: _BOUNDS,
     Kind.NUMBER: _BOUNDS,
 }
-_WHOLE = frozenset({"min_length", "max_length", "max_bytes"})
+_WHOLE = frozenset({"min_length", "max_length", "max_bytes", "item_min_length", "item_max_length"})
+_MAX_DURATION_S = 315_576_000_000
+"""Ten thousand years: messages carry no longer ones."""
+
 _NO_DEFAULT = frozenset({Kind.BYTES, Kind.FILE})
 
 
@@ -101,16 +105,28 @@ def constraint_problems(value_type: ValueType, constraints: Constraints) -> Iter
         yield "values", f"`values` lists more than {MAX_FIELDS}"
     for key, value in given.items():
         if key not in allowed:
-            yield key, f"`{key}` means nothing for {spelling(value_type)}"
+            yield key, _without_meaning(key, value_type)
         elif key in _WHOLE and (value != int(value) or not 0 <= value < INT64.stop):
             yield key, f"`{key}` is a whole number from 0"
         elif key in _BOUNDS and not _is_exact(value):
             yield key, f"`{key}` has more digits than a bound can have"
-        elif key in _BOUNDS and _is_integer(value_type) and (value != int(value) or int(value) not in INT64):
-            yield key, f"`{key}` of {spelling(value_type)} is a whole number of 64 bits"
-    for low, high in (("min", "max"), ("min_length", "max_length")):
+        elif (
+            key in _BOUNDS and _is_integer(value_type) and (value != int(value) or int(value) not in _range(value_type))
+        ):
+            bits = 64 if _range(value_type) is INT64 else 32
+            yield key, f"`{key}` of {spelling(value_type)} is a whole number of {bits} bits"
+    for low, high in (("min", "max"), ("min_length", "max_length"), ("item_min_length", "item_max_length")):
         if low in given and high in given and given[low] > given[high]:
-            yield high, f"`{high}` is below `{low}`"
+            yield high, f"`{high.removeprefix('item_')}` is below `{low.removeprefix('item_')}`"
+
+
+def _without_meaning(key: str, value_type: ValueType) -> str:
+    item = f"`{key.removeprefix('item_')}` of an item" if key.startswith("item_") else f"`{key}`"
+    return f"{item} means nothing for {spelling(value_type)}"
+
+
+def _range(value_type: ValueType) -> range:
+    return INT32 if _innermost(value_type) == ScalarType(Kind.INT32) else INT64
 
 
 def _is_exact(bound: float) -> bool:
@@ -125,7 +141,8 @@ def _allowed(value_type: ValueType) -> frozenset[str]:
         case ScalarType(scalar=kind):
             return _BY_KIND.get(kind, frozenset())
         case ListType(element=inner) | MapType(value=inner):
-            return _allowed(inner) | _LENGTHS
+            inside = _allowed(inner)
+            return inside | _LENGTHS | {_ITEM_LENGTHS[key] for key in inside & _LENGTHS}
         case _:
             return frozenset()
 
@@ -154,27 +171,61 @@ def _check_default(field: FieldType, position: Position, report: Report) -> None
         message = str(error) if isinstance(error, CoercionError) else "the number is too large"
         report.error("bad-default", position, f"the default of `{field.name}` does not fit: {message}")
         return
-    for problem in _violations(value, field.type, field.constraints):
+    for problem in violations(value, field.type, field.constraints):
         report.error("bad-default", position, f"the default of `{field.name}` {problem}")
 
 
-def _violations(value: Any, value_type: ValueType, limits: Constraints) -> Iterator[str]:
+def violations(value: Any, value_type: ValueType, limits: Constraints) -> Iterator[str]:
+    """What a value that fits its type breaks of its constraints, but for patterns: "is above `max`"."""
     match value_type:
         case ListType(element=inner):
             yield from _length_violations(value, limits)
             for item in value:
-                yield from _violations(item, inner, replace(limits, min_length=None, max_length=None))
+                yield from violations(item, inner, _of_item(limits))
         case MapType(value=inner):
             yield from _length_violations(value, limits)
             for item in value.values():
-                yield from _violations(item, inner, replace(limits, min_length=None, max_length=None))
-        case ScalarType(scalar=Kind.STRING):
-            yield from _length_violations(value, limits)
-            yield from _text_violations(value, limits)
-        case ScalarType(scalar=Kind.INTEGER | Kind.INT32 | Kind.NUMBER):
-            yield from _bound_violations(value, limits)
+                yield from violations(item, inner, _of_item(limits))
+        case ObjectType(fields=fields):
+            for field in fields:
+                if field.name in value:
+                    problems = violations(value[field.name], field.type, field.constraints)
+                    yield from (f"is wrong in `{field.name}`: it {problem}" for problem in problems)
+        case ScalarType(scalar=kind):
+            yield from _scalar_violations(value, kind, limits)
         case _:
             pass
+
+
+def _scalar_violations(value: Any, kind: Kind, limits: Constraints) -> Iterator[str]:
+    match kind:
+        case Kind.STRING:
+            yield from _length_violations(value, limits)
+            yield from _text_violations(value, limits)
+        case Kind.INTEGER | Kind.INT32 | Kind.NUMBER:
+            yield from _bound_violations(value, limits)
+        case Kind.DURATION if abs(value.total_seconds()) > _MAX_DURATION_S:
+            yield "is longer than ten thousand years"
+        case Kind.JSON if _has_huge_integer(value):
+            yield "holds an integer of more than 64 bits"
+        case _:
+            pass
+
+
+def _of_item(limits: Constraints) -> Constraints:
+    return replace(limits, min_length=limits.item_min_length, max_length=limits.item_max_length)
+
+
+def _has_huge_integer(value: Any) -> bool:
+    match value:
+        case dict():
+            return any(map(_has_huge_integer, value.values()))  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+        case list():
+            return any(map(_has_huge_integer, value))  # pyright: ignore[reportUnknownArgumentType]
+        case int():
+            return value not in INT64
+        case _:
+            return False
 
 
 def _text_violations(value: str, limits: Constraints) -> Iterator[str]:
@@ -195,8 +246,11 @@ def _length_violations(value: Any, limits: Constraints) -> Iterator[str]:
         yield "is shorter than `min_length`"
     if limits.max_length is not None and len(value) > limits.max_length:
         yield "is longer than `max_length`"
+    if limits.max_bytes is not None and isinstance(value, str) and len(value.encode()) > limits.max_bytes:
+        yield "has more than `max_bytes`"
 
 
 def _place(node: MapNode, key: str) -> Position:
+    below = node_at(node, ("items", key.removeprefix("item_"))) if key.startswith("item_") else None
     entry = node.entry(key)
-    return entry.position if entry else node.position
+    return entry.position if entry else (below or node).position

@@ -11,7 +11,7 @@ from promptflow_codegen.diagnostics import Report
 from promptflow_codegen.naming import folded
 from promptflow_codegen.nodes import OutputNode
 from promptflow_codegen.tree import ScalarNode, shape_of
-from promptflow_core.types import SCALARS, ValueType
+from promptflow_core.types import SCALARS, EnumType, ListType, ObjectType, ValueType, spelling
 
 _TYPE_HINT = 'write `{type: …, value: "{{ … }}"}`'
 
@@ -47,16 +47,26 @@ def _declared(output: OutputNode, check: TemplateCheck, report: Report) -> Value
     return None if problems else normalised(output.type)
 
 
+def _declaration_hint(found: ValueType | None) -> str:
+    """What to write; types that are found out in other ways than by reading may be found out better some day."""
+    match found:
+        case None | ObjectType() | EnumType() | ListType(element=ObjectType() | EnumType()):
+            return _TYPE_HINT
+        case _:
+            return f'write `{{type: {spelling(found)}, value: "{{{{ … }}}}"}}`'
+
+
 def _inferred(output: OutputNode, check: TemplateCheck, report: Report) -> ValueType | None:
     match output.value:
         case ScalarNode(value=str()) as node:
             result = check.infer(node)
             if result is None:
                 return None
-            if result.type is None:
+            if result.type is None or not result.is_plain:
                 message = f"the type of output `{output.name.text}` cannot be told; it becomes `json`"
-                report.warning("untyped-output", node.position, message, _TYPE_HINT)
-            return result.type or SCALARS["json"]
+                report.warning("untyped-output", node.position, message, _declaration_hint(result.type))
+                return SCALARS["json"]
+            return result.type
         case ScalarNode(value=bool()):
             return SCALARS["boolean"]
         case ScalarNode(value=int()):

@@ -78,6 +78,14 @@ class Scope:
             case _:
                 raise self._unknown(root)
 
+    def member(self, owner: ValueType | None, key: str | int, offset: int) -> ValueType | None:
+        """The type of a field or item of a value that is computed.
+
+        Raises:
+            ScopeError: it has none of that name.
+        """
+        return None if owner is None else _step_into(owner, Read(("(…)", key), (offset, offset)), 1)
+
     def _step(self, read: Read) -> ValueType | None:
         if len(read.path) < 2:
             raise ScopeError("unknown-step", "`steps` is read as a whole", 0, "name the step: `steps.…`")

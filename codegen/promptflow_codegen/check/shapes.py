@@ -99,6 +99,8 @@ def _normalised_field(field: FieldType) -> FieldType:
             min_length=None if limits.min_length is None else int(limits.min_length),
             max_length=None if limits.max_length is None else int(limits.max_length),
             max_bytes=None if limits.max_bytes is None else int(limits.max_bytes),
+            item_min_length=None if limits.item_min_length is None else int(limits.item_min_length),
+            item_max_length=None if limits.item_max_length is None else int(limits.item_max_length),
             pattern=None if limits.pattern is None else str(limits.pattern),
         ),
     )

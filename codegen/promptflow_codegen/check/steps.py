@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from promptflow_codegen.check.constants import check_constants
+from promptflow_codegen.check.declared import declared_values
 from promptflow_codegen.check.graph import find_cycle
 from promptflow_codegen.check.scope import Scope
 from promptflow_codegen.check.shapes import misshapen, normalised_object
+from promptflow_codegen.check.skips import Skips
+from promptflow_codegen.check.subflows import MAX_RESULTS, Callees
 from promptflow_codegen.check.templates import TemplateCheck
-from promptflow_codegen.checked import CheckedStep
+from promptflow_codegen.checked import CheckedFlow, CheckedStep
 from promptflow_codegen.diagnostics import Position, Report
 from promptflow_codegen.naming import RESERVED_ITEMS, RESERVED_STEPS, folded, output_message
 from promptflow_codegen.nodes import FlowNode, StepNode
@@ -26,10 +30,10 @@ MAX_STEPS = 500
 
 @dataclass(frozen=True, slots=True)
 class TypedStep:
-    """A step, its executor, and what it answers; None where that is unknown, which is reported."""
+    """A step, its executor or flow, and what it answers; None where that is unknown, which is reported."""
 
     node: StepNode
-    spec: ExecutorSpec | None
+    work: ExecutorSpec | CheckedFlow | None
     output: ObjectType | None
 
     @property
@@ -40,25 +44,30 @@ class TypedStep:
         return ListType(self.output)
 
 
-def type_steps(flow: FlowNode, catalog: Catalog, report: Report) -> tuple[TypedStep, ...]:
-    """The steps with what their executors answer."""
+def type_steps(flow: FlowNode, catalog: Catalog, callees: Callees, report: Report) -> tuple[TypedStep, ...]:
+    """The steps with what their executors or flows answer."""
     if len(flow.steps) > MAX_STEPS:
         report.error("too-many", flow.steps[MAX_STEPS].name.position, f"a flow has at most {MAX_STEPS} steps")
     _check_names(flow.steps, report)
     steps: list[TypedStep] = []
     for node in flow.steps[:MAX_STEPS]:
+        if node.callee is not None:
+            called = callees.find(node.callee, report)
+            steps.append(TypedStep(node, called, called.result if called else None))
+            continue
         spec = _find_executor(node, catalog, report)
         steps.append(TypedStep(node, spec, _output_of(node, spec, report) if spec else None))
     _check_messages(steps, report)
+    _check_results(steps, callees, report)
     return tuple(steps)
 
 
 def check_steps(
-    flow: FlowNode, steps: Sequence[TypedStep], scope: Scope, environment: FlowEnvironment, report: Report
+    flow: FlowNode, steps: Sequence[TypedStep], scope: Scope, skips: Skips, environment: FlowEnvironment, report: Report
 ) -> tuple[CheckedStep, ...]:
     """The steps with what they need; those that cannot run are left out, which is reported."""
     needs = {
-        step.node.name.text: _check_step(step, TemplateCheck(scope, report, environment), flow, report)
+        step.node.name.text: _check_step(step, TemplateCheck(scope, report, environment, skips), flow, report)
         for step in steps
     }
     cycle = find_cycle(needs)
@@ -67,9 +76,9 @@ def check_steps(
         message = f"steps wait for each other: {' -> '.join(cycle)}"
         report.error("cycle", node.name.position, message, "each step may read only what is over before it starts")
     return tuple(
-        CheckedStep(step.node, step.spec, step.output, needs[step.node.name.text])
+        CheckedStep(step.node, step.work, step.output, needs[step.node.name.text])
         for step in steps
-        if step.spec is not None and step.output is not None
+        if step.work is not None and step.output is not None
     )
 
 
@@ -129,7 +138,7 @@ def _check_messages(steps: Sequence[TypedStep], report: Report) -> None:
     """Two steps may share a message only where it has one shape."""
     seen: dict[str, tuple[str, ObjectType]] = {}
     for step in steps:
-        if step.output is None:
+        if step.output is None or step.node.callee is not None:
             continue
         name = step.node.name.text
         message = output_message(name, step.node.executor.text, step.output)
@@ -139,19 +148,43 @@ def _check_messages(steps: Sequence[TypedStep], report: Report) -> None:
             report.error("name-collision", step.node.name.position, text, "rename one of the steps")
 
 
+def _check_results(steps: Sequence[TypedStep], callees: Callees, report: Report) -> None:
+    """What the plan has to say about results of other flows stays readable, however they nest."""
+    size = 0
+    for step in steps:
+        size += callees.size(step.work) if isinstance(step.work, CheckedFlow) else 0
+        if size > MAX_RESULTS and step.node.callee is not None:
+            message = f"the results of the flows that the steps run have more than {MAX_RESULTS} fields in all"
+            hint = "give those flows `outputs` of what is read, or use `json` for parts of them"
+            report.error("too-many", step.node.callee.position, message, hint)
+            return
+
+
 def _check_step(step: TypedStep, check: TemplateCheck, flow: FlowNode, report: Report) -> tuple[str, ...]:
     """Everything in a step that refers to something else; the steps that it needs."""
     node, name = step.node, step.node.name.text
+    config_check = check
     if node.condition is not None:
         result = check.expression(node.condition, f"`condition` of step `{name}`")
         if result is not None and result.type is not None and spelling(result.type) not in ("boolean", "json"):
             message = f"`condition` of step `{name}` yields {spelling(result.type)}, not true or false"
             report.error("type-mismatch", node.condition.position, message, "compare it with something")
-    config_check = check
+        config_check = check.where(node.condition)
     if node.for_each is not None:
-        config_check = check.in_scope(_item_names(node, _item_type(step, check, report), report))
-    if step.spec is not None:
-        config_check.fields(node.config, step.spec.config, f"`{step.spec.name}`")
+        item = _item_type(step, config_check, report)
+        config_check = config_check.in_scope(_item_names(node, item, report))
+    match step.work:
+        case ExecutorSpec() as spec:
+            config_check.fields(node.config, spec.config, f"`{spec.name}`")
+            for value, field in declared_values(spec.name, node.config, step.output or ObjectType(())):
+                config_check.value(value, field.type, f"`{field.name}` of step `{name}`")
+        case CheckedFlow() as callee:
+            config_check.fields(node.config, callee.inputs, f"flow `{callee.name}`")
+            check_constants(node.config, callee.inputs, f"flow `{callee.name}`", report)
+        case None if node.callee is not None:
+            config_check.value(node.config, None, "the config")
+        case None:
+            pass
     return _needs_of(step, check.steps_read, flow, report)
 
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from jinja2 import nodes
+
+from promptflow_codegen.check.evaluation import NOTHING, find_failures, value_of
+from promptflow_codegen.check.expressions import ExpressionTypes
 from promptflow_codegen.check.fit import can_fit
 from promptflow_codegen.check.scope import Scope, ScopeError
+from promptflow_codegen.check.skips import Facts, Skips, conjuncts
 from promptflow_codegen.diagnostics import Position, Report
 from promptflow_codegen.template_sandbox import FlowEnvironment
 from promptflow_codegen.template_syntax import ParsedTemplate, TemplateError, TemplateKind, nearest, parse_template
@@ -20,24 +26,41 @@ _JSON = SCALARS["json"]
 
 @dataclass(frozen=True, slots=True)
 class Yield:
-    """What a value turns out to be: its type, None where only the run can tell."""
+    """What a value turns out to be: its type, None where only the run can tell.
+
+    `is_plain`: the type is that of what is read, not of something made of it. `constant`: the value, or `NOTHING`.
+    """
 
     type: ValueType | None
     kind: TemplateKind
+    is_plain: bool = True
+    constant: Any = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateCheck:
-    """Checks the values of one step, or of the outputs; `steps_read` gathers the steps that they read."""
+    """Checks the values of one step, or of the outputs; `steps_read` gathers the steps that they read.
+
+    `facts` hold wherever the values are rendered.
+    """
 
     scope: Scope
     report: Report
     environment: FlowEnvironment
+    skips: Skips = field(default_factory=Skips)
+    facts: Facts = ()
     steps_read: dict[str, Position] = field(default_factory=dict[str, Position])
+    parsed: dict[int, ParsedTemplate | None] = field(default_factory=dict[int, ParsedTemplate | None])
 
     def in_scope(self, local: Mapping[str, ValueType | None]) -> TemplateCheck:
         """The same with names of a for_each step in sight."""
-        return TemplateCheck(self.scope.with_local(local), self.report, self.environment, self.steps_read)
+        return replace(self, scope=self.scope.with_local(local))
+
+    def where(self, condition: ScalarNode) -> TemplateCheck:
+        """The same where a condition, which was checked, holds."""
+        parsed = self._parse(condition)
+        expression = None if parsed is None else sole_expression(parsed)
+        return self if expression is None else replace(self, facts=(*self.facts, *conjuncts(expression)))
 
     def value(self, node: Node, wanted: ValueType | None, what: str) -> None:
         """Check `node` and everything in it; `wanted` None takes anything. `what` names it to people."""
@@ -65,11 +88,50 @@ class TemplateCheck:
         parsed = self._parse(node)
         if parsed is None or not self._reads_exist(parsed, node):
             return None
+        found = self.report.count
+        self._check_skips(parsed, node)
+        expression_type = self._check_body(parsed, node)
         if parsed.kind is not TemplateKind.EXPRESSION:
             return Yield(_STRING, parsed.kind)
-        return Yield(self.scope.type_of(parsed.direct) if parsed.direct else None, parsed.kind)
+        if parsed.direct is not None:
+            return Yield(self.scope.type_of(parsed.direct), parsed.kind)
+        if self.report.count > found:
+            return Yield(None, parsed.kind, is_plain=False)
+        expression = sole_expression(parsed)
+        constant = NOTHING if expression is None else value_of(expression, self.environment)
+        return Yield(expression_type, parsed.kind, is_plain=False, constant=constant)
+
+    def _check_skips(self, parsed: ParsedTemplate, node: ScalarNode) -> None:
+        if not self.skips.conditions:
+            return
+        for read in self.skips.unguarded(parsed.body, self.facts):
+            message = f"step `{read.step}` may be skipped, and this reads it"
+            hint = f"say what holds then: `steps.{read.step}.… | default(…)`"
+            say = self.report.error if read.is_sure else self.report.warning
+            say("skippable-step", node.at(read.offset), message, hint)
+
+    def _check_body(self, parsed: ParsedTemplate, node: ScalarNode) -> ValueType | None:
+        """Report what can never work; the type of a template that is one expression."""
+        if parsed.direct is not None or not parsed.body:
+            return None
+
+        def say(code: str, message: str, offset: int, hint: str = "") -> None:
+            self.report.error(code, node.at(offset), message, hint)
+
+        find_failures(parsed.body, self.environment, lambda message, offset: say("template-fails", message, offset))
+        types = ExpressionTypes(self.scope, say)
+        expression = sole_expression(parsed)
+        if expression is not None:
+            return types.type_of(expression, {})
+        types.statements(list(parsed.body), {})
+        return None
 
     def _parse(self, node: ScalarNode) -> ParsedTemplate | None:
+        if id(node) not in self.parsed:
+            self.parsed[id(node)] = self._parse_anew(node)
+        return self.parsed[id(node)]
+
+    def _parse_anew(self, node: ScalarNode) -> ParsedTemplate | None:
         try:
             return parse_template(str(node.value), self.environment)
         except TemplateError as error:
@@ -94,17 +156,21 @@ class TemplateCheck:
             return
         if result.kind is TemplateKind.LITERAL:
             self._literal(node, wanted, what)
-        elif wanted is None or wanted == _JSON or result.type is None:
+        elif wanted is None or wanted == _JSON:
             return  # a config's `json` takes any native value: executors fit it themselves
-        elif not can_fit(result.type, wanted):
+        elif result.constant is not NOTHING:
+            self._fits(node, result.constant, wanted, what)
+        elif result.type is not None and not can_fit(result.type, wanted):
             message = f"{what} is {spelling(wanted)}, but this yields {spelling(result.type)}"
             self.report.error("type-mismatch", node.position, message)
 
     def _literal(self, node: ScalarNode, wanted: ValueType | None, what: str) -> None:
-        if wanted is None or wanted == _JSON:
-            return
+        if wanted is not None and wanted != _JSON:
+            self._fits(node, node.value, wanted, what)
+
+    def _fits(self, node: ScalarNode, value: Any, wanted: ValueType, what: str) -> None:
         try:
-            coerce(node.value, wanted)
+            coerce(value, wanted)
         except (CoercionError, OverflowError) as error:
             message = error.message if isinstance(error, CoercionError) else "the number is too large"
             self.report.error("type-mismatch", node.position, f"{what}: {message}")
@@ -152,3 +218,12 @@ class TemplateCheck:
     def _mismatch(self, node: Node, wanted: ValueType, what: str) -> None:
         message = f"{what} is {spelling(wanted)}, but this is {shape_of(node)}"
         self.report.error("type-mismatch", node.position, message)
+
+
+def sole_expression(parsed: ParsedTemplate) -> nodes.Expr | None:
+    """The expression that a template is, where it is one."""
+    if parsed.kind is not TemplateKind.EXPRESSION:
+        return None
+    output = parsed.body[0]
+    assert isinstance(output, nodes.Output)
+    return output.nodes[0]

@@ -17,6 +17,7 @@ _IMPORTS = {
     "promptflow_api.v1.File": "promptflow_api/v1/files.proto",
 }
 _EVENTS = re.compile(r"promptflow_api\.v1\.\w+Event")
+_OF_FLOW = re.compile(r"(?P<package>(?:\w+\.)+(?P<flow>\w+)\.v\d+)\.Result")
 _QUALIFIED = re.compile(r"(?<![\w.])\.([a-z_][\w.]*)")
 _ALWAYS = ("buf/validate/validate.proto", "google/api/annotations.proto")
 
@@ -41,6 +42,9 @@ def _imports(messages: Sequence[Message]) -> set[str]:
 def _file_of(name: str) -> str:
     if name in _IMPORTS:
         return _IMPORTS[name]
+    of_flow = _OF_FLOW.fullmatch(name)
+    if of_flow is not None:
+        return f"{of_flow['package'].replace('.', '/')}/{of_flow['flow']}.proto"
     return "promptflow_api/v1/events.proto" if _EVENTS.fullmatch(name) else "promptflow_api/v1/execution.proto"
 
 

@@ -1,4 +1,4 @@
-"""The typed Python client of every flow, as text: dataclasses and three methods over the runtime `promptflow_client`.
+"""The typed Python client of every flow, as text: dataclasses and methods over the runtime `promptflow_client`.
 
 A flow's module knows names and types alone; how they meet the wire is the runtime's, which reads descriptors. So no
 message name and no field number is repeated here.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from promptflow_codegen.emit.python_sync import emit_sync_flow
 from promptflow_codegen.emit.python_types import (
     WIDTH,
     Declarations,
@@ -20,13 +21,13 @@ from promptflow_codegen.emit.python_types import (
     quoted,
 )
 from promptflow_codegen.naming import camel
-from promptflow_codegen.plan import FlowPlan, StepPlan
+from promptflow_codegen.plan import FlowPlan, FlowRef, StepPlan
 from promptflow_core.types import Constraints, FieldType, spelling
 
 CALL_PARAMETERS = ("timeout", "options")
 """Parameters that `run`, `start` and `stream` take beside the inputs."""
 
-CLIENT_ATTRIBUTES = ("cached_property", "close", "connection")
+CLIENT_ATTRIBUTES = ("cached_property", "close", "connection", "executions", "flows")
 """Names that `PromptFlow` uses beside the flows' own."""
 
 _RUNTIME = (
@@ -37,14 +38,16 @@ _RUNTIME = (
     "ForEachStep",
     "Json",
     "Options",
+    "Plan",
     "PromptFlowBase",
+    "PromptFlowError",
     "Step",
 )
 _TAKEN = frozenset(
     {
-        *("Event", "Execution", "Handle", "Result", "StepValue", "Steps"),
+        *("Event", "Execution", "Handle", "Inputs", "Result", "StepValue", "Steps", "Stream"),
         *("RunEvent", "RunExecution", "RunHandle", *_RUNTIME),
-        *("AsyncGenerator", "Literal", "Mapping", "Sequence", "TypeAlias"),
+        *("AsyncGenerator", "Literal", "Mapping", "NotRequired", "Sequence", "TypeAlias", "TypedDict"),
     }
 )
 """Names that every module has, its own and the imported ones. None ends in `Client`, as the client's own name does."""
@@ -58,29 +61,42 @@ def emit_clients(plans: Sequence[FlowPlan]) -> Mapping[str, str]:
     `plans` may hold several major versions of a flow; the latest has the flow's name in `PromptFlow`.
     """
     files: dict[str, str] = {}
-    by_root: dict[str, list[FlowPlan]] = {}
+    by_package: dict[str, list[FlowPlan]] = {}
     for plan in sorted(plans, key=lambda plan: (plan.name, plan.version)):
-        files[f"{plan.package.replace('.', '/')}/client.py"] = _flow_module(plan)
-        by_root.setdefault(_root(plan), []).append(plan)
-    for root, members in by_root.items():
-        files[f"{root.replace('.', '/')}/client.py"] = _index_module(members)
-        files[f"{root.replace('.', '/')}/py.typed"] = ""
+        folder = plan.package.replace(".", "/")
+        text = files[f"{folder}/client.py"] = _flow_module(plan)
+        files[f"{folder}/sync.py"] = emit_sync_flow(text)
+        by_package.setdefault(plan.package.removesuffix(f".{plan.name}.v{plan.version}"), []).append(plan)
+    for package, members in by_package.items():
+        folder = import_root(package).replace(".", "/")
+        files[f"{folder}/client.py"] = _index_module(package, members, "client")
+        files[f"{folder}/sync.py"] = _index_module(package, members, "sync")
+        files[f"{folder}/py.typed"] = ""
     return dict(sorted(files.items()))
 
 
-def _root(plan: FlowPlan) -> str:
-    return plan.package.removesuffix(f".flows.{plan.name}.v{plan.version}")
+def import_root(package: str) -> str:
+    """Where the client of all flows of a package is imported from: `acme.flows` is `acme`, any other is itself."""
+    return package.removesuffix(".flows")
+
+
+def attribute_of(plan: FlowPlan) -> str:
+    """The attribute of `PromptFlow` that the latest version of a flow has."""
+    return identifier(plan.name, CLIENT_ATTRIBUTES)
 
 
 def _flow_module(plan: FlowPlan) -> str:
     client = _client_name(plan)
     types = Declarations({*_TAKEN, client})
+    called = dict.fromkeys(step.flow for step in plan.steps if step.flow is not None)
+    callees = {flow: types.name(_callee_name(flow)) for flow in called}
     inputs = [_Input(types, field) for field in plan.inputs.fields]
-    _declare_outputs(plan, types)
+    _declare_inputs(plan, inputs, types)
+    _declare_outputs(plan, types, callees)
     methods = _client_class(plan, client, inputs)
     summary = docstring([f"Flow `{plan.name}`, version {plan.version}. {_GENERATED}"], 0)
-    gap = ["", ""] if types.lines[0].startswith("@") else [""]
-    lines = [*summary, "", *_imports(plan, types), *gap, *types.lines, "", "", *methods]
+    gap = ["", ""] if types.lines[0].startswith(("@", "class")) else [""]
+    lines = [*summary, "", *_imports(plan, types, callees), *gap, *types.lines, "", "", *methods]
     return "\n".join(lines) + "\n"
 
 
@@ -92,6 +108,7 @@ class _Input:
         self.field = field
         self.name = identifier(field.name, ("self", *CALL_PARAMETERS))
         self.parameter = f"{self.name}: {annotation if field.required else optional(annotation) + ' = None'}"
+        self.item = f"{self.name}: {annotation if field.required else f'NotRequired[{optional(annotation)}]'}"
         self.entry = f"{quoted(field.name)}: {self.name}"
 
     @property
@@ -113,12 +130,21 @@ def _bounds(constraints: Constraints) -> Iterator[str]:
             yield f"{name} {bound:g}" if isinstance(bound, float) else f"{name} {bound}"
 
 
-def _declare_outputs(plan: FlowPlan, types: Declarations) -> None:
-    """Result, the outputs of steps, Steps, and the aliases over them."""
-    classes = {step.name: _output_name(step) for step in plan.steps}
+def _declare_inputs(plan: FlowPlan, inputs: Sequence[_Input], types: Declarations) -> None:
+    """All inputs as one value, for calls that take several of them."""
+    types.used |= {"TypedDict", "Sequence", *(["NotRequired"] if any(not one.field.required for one in inputs) else [])}
+    summary = docstring([f"The inputs of `{plan.name}`, for `run_batch`."], 4)
+    types.lines += ["", ""] if types.lines else []
+    types.lines += ["class Inputs(TypedDict):", *summary]
+    types.lines += ["", *(f"    {one.item}" for one in inputs)] if inputs else []
+
+
+def _declare_outputs(plan: FlowPlan, types: Declarations, callees: Mapping[FlowRef, str]) -> None:
+    """Result, the outputs of steps, Steps, and the aliases over them; what another flow answers is that flow's own."""
+    classes = {step.name: callees[step.flow] if step.flow else _output_name(step) for step in plan.steps}
     if plan.outputs is not None:
         _declare_result(plan, types.fields(plan.result.fields, "Result", Direction.OUT), types)
-    named: dict[str, str] = {}
+    named = {name: name for name in callees.values()}
     for step in plan.steps:
         wanted = classes[step.name]
         if wanted not in named:
@@ -183,6 +209,7 @@ def _client_class(plan: FlowPlan, name: str, inputs: Sequence[_Input]) -> list[s
     run = ["Run the flow and give its result; cuts and restarts of the server on the way are borne.", *args]
     run += ["Raises:", "- PromptFlowError: the run failed, or its end cannot be learnt."]
     start = ["Start the flow and come back as soon as the run is recorded; inputs as for `run`."]
+    plan_doc = ["What a run would do, step by step; nothing runs. Inputs as for `run`."]
     stream = ["Run the flow and give what happens as it happens, `Done` last; inputs as for `run`."]
     return [
         f"class {name}(FlowClientBase[Result, Steps, StepValue]):",
@@ -196,17 +223,51 @@ def _client_class(plan: FlowPlan, name: str, inputs: Sequence[_Input]) -> list[s
         *_method("async def start", "Handle", start, inputs, "return await self._start("),
         "",
         *_method("def stream", "AsyncGenerator[Event, None]", stream, inputs, "return self._stream("),
+        "",
+        *_RUN_BATCH,
+        "",
+        *_method("async def plan", "Plan", plan_doc, inputs, "return await self._plan(", more=_MORE[:1]),
     ]
 
 
-def _method(head: str, answer: str, about: Sequence[str], inputs: Sequence[_Input], call: str) -> list[str]:
-    parameters = [*(one.parameter for one in inputs), "timeout: float | None = None", "options: Options | None = None"]
+_MORE = ("timeout: float | None = None", "options: Options | None = None")
+_RUN_BATCH = (
+    "    async def run_batch(",
+    "        self,",
+    "        inputs: Sequence[Inputs],",
+    "        *,",
+    *(f"        {parameter}," for parameter in _MORE),
+    "    ) -> tuple[Result | PromptFlowError, ...]:",
+    *docstring(
+        [
+            "Run the flow once for each of `inputs`, all in one call, and give what became of each, in their order.",
+            "A run that fails has its error in its place, and takes nothing from the others.",
+            "Raises:",
+            "- PromptFlowError: an input does not fit, so that nothing ran; or the outcomes cannot be learnt.",
+        ],
+        8,
+    ),
+    "        return await self._run_batch(inputs, timeout, options)",
+)
+
+
+def _method(
+    head: str,
+    answer: str,
+    about: Sequence[str],
+    inputs: Sequence[_Input],
+    call: str,
+    *,
+    more: Sequence[str] = _MORE,
+) -> list[str]:
+    parameters = [*(one.parameter for one in inputs), *more]
     entries = [one.entry for one in inputs]
-    body = [f"        {call}{{{', '.join(entries)}}}, timeout, options)"]
+    given = [parameter.partition(":")[0] for parameter in more]
+    body = [f"        {call}{{{', '.join(entries)}}}, {', '.join(given)})"]
     if len(body[0]) > WIDTH:
         values = [f"                {entry}," for entry in entries]
         body = [f"        {call}", "            {", *values, "            },"]
-        body += ["            timeout,", "            options,", "        )"]
+        body += [*(f"            {name}," for name in given), "        )"]
     return [
         f"    {head}(",
         "        self,",
@@ -218,26 +279,32 @@ def _method(head: str, answer: str, about: Sequence[str], inputs: Sequence[_Inpu
     ]
 
 
-def _imports(plan: FlowPlan, types: Declarations) -> list[str]:
+def _callee_name(flow: FlowRef) -> str:
+    return f"{camel(flow.name)}{f'V{flow.version}' if flow.version > 1 else ''}Result"
+
+
+def _imports(plan: FlowPlan, types: Declarations, callees: Mapping[FlowRef, str]) -> list[str]:
     lines = ["from __future__ import annotations", ""]
     standard = {
         "collections.abc": {"AsyncGenerator", *({"Mapping", "Sequence"} & types.used)},
         "dataclasses": {"dataclass", "field"} & types.used,
         "datetime": {"datetime", "timedelta"} & types.used,
-        "typing": {"Literal", "TypeAlias"} & types.used,
+        "typing": {"Literal", "NotRequired", "TypeAlias", "TypedDict"} & types.used,
     }
     for module, names in standard.items():
         if names:
             lines.append(f"from {module} import {', '.join(sorted(names))}")
-    always = {"Contract", "FlowClientBase", "Options", "PromptFlowBase"}
+    always = {"Contract", "FlowClientBase", "Options", "Plan", "PromptFlowBase", "PromptFlowError"}
     runtime = [name for name in _RUNTIME if name in always | types.used]
     line = f"from promptflow_client import {', '.join(runtime)}"
     lines += ["", *([line] if len(line) <= WIDTH else bracketed("from promptflow_client import (", runtime, ")"))]
     lines += [f"from promptflow_client import {name} as Run{name}" for name in ("Event", "Execution", "Handle")]
-    return [*lines, "", f"from . import {plan.name}_pb2 as _messages"]
+    others = [f"from ...{flow.name}.v{flow.version}.client import Result as {name}" for flow, name in callees.items()]
+    return [*lines, "", *sorted(others), f"from . import {plan.name}_pb2 as _messages"]
 
 
-def _index_module(plans: Sequence[FlowPlan]) -> str:
+def _index_module(package: str, plans: Sequence[FlowPlan], module: str) -> str:
+    below = package.removeprefix(import_root(package))
     latest = {plan.name: plan.version for plan in plans}
     attributes = {identifier(name, CLIENT_ATTRIBUTES): (name, version) for name, version in latest.items()}
     for plan in plans:
@@ -247,10 +314,12 @@ def _index_module(plans: Sequence[FlowPlan]) -> str:
                 attribute += "_"
             attributes[attribute] = plan.name, plan.version
     by_place = {place: attribute for attribute, place in attributes.items()}
-    lines = [*docstring([f"One client for all flows. {_GENERATED}"], 0), "", "from __future__ import annotations", ""]
-    lines += ["from functools import cached_property", "", "from promptflow_client import PromptFlowBase", ""]
+    summary = "One client for all flows." if module == "client" else "One client for all flows, without asyncio."
+    lines = [*docstring([f"{summary} {_GENERATED}"], 0), "", "from __future__ import annotations", ""]
+    runtime = "promptflow_client" if module == "client" else "promptflow_client.sync"
+    lines += ["from functools import cached_property", "", f"from {runtime} import PromptFlowBase", ""]
     lines += [
-        f"from .flows.{plan.name}.v{plan.version} import client as _{plan.name}_v{plan.version}" for plan in plans
+        f"from {below}.{plan.name}.v{plan.version} import {module} as _{plan.name}_v{plan.version}" for plan in plans
     ]
     lines += ["", "", "class PromptFlow(PromptFlowBase):"]
     lines += docstring(["One PromptFlow at one address; an attribute per flow, of the flow's latest version."], 4)

@@ -174,9 +174,10 @@ def docstring(paragraphs: Sequence[str], indent: int) -> list[str]:
     texts: list[str] = []
     for paragraph in paragraphs:
         is_item = paragraph.startswith("- ")
-        text = "".join(_escaped(c, "") for c in " ".join(paragraph.removeprefix("- ").split())).replace(
-            '"""', '\\"\\"\\"'
-        )
+        text = " ".join(paragraph.removeprefix("- ").split())
+        if not text.isprintable() or "\\" in text:
+            text = "".join(_escaped(character, "") for character in text)
+        text = text.replace('"""', '\\"\\"\\"')
         if texts and not is_item:
             texts.append("")
         lead, hanging = ("    ", "        ") if is_item else ("", "")

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from promptflow_codegen.naming import RESERVED_FLOWS, RESERVED_INPUTS, RESERVED_STEPS
-from promptflow_core.executor import Catalog, ExecutorSpec
+from promptflow_codegen.plan import FlowPlan, FlowRef
+from promptflow_core.executor import Catalog
 from promptflow_core.type_syntax import FIELD_NAME
 from promptflow_core.types import EnumType, FieldType, Kind, ListType, MapType, ObjectType, ScalarType, ValueType
 
@@ -30,12 +31,13 @@ _SCALARS: Mapping[Kind, Schema] = {
 _TYPE_NAMES = (*(str(kind) for kind in Kind), "enum", "object")
 
 
-def emit_schema(catalog: Catalog) -> str:
-    """Render the schema; the config of each executor in `catalog` is part of it."""
-    return json.dumps(_flow(catalog), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+def emit_schema(catalog: Catalog, flows: Iterable[FlowPlan] = ()) -> str:
+    """Render the schema; it has the config of each executor, and the inputs of each flow that a step may run."""
+    called = {str(FlowRef(flow.name, flow.version)): flow for flow in flows}
+    return json.dumps(_flow(catalog, called), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _flow(catalog: Catalog) -> Schema:
+def _flow(catalog: Catalog, called: Mapping[str, FlowPlan]) -> Schema:
     properties: dict[str, Schema] = {
         "name": _name("Name of the flow: its package, its paths", RESERVED_FLOWS),
         "version": {"type": "integer", "minimum": 1, "default": 1, "description": "Major version of the API"},
@@ -50,16 +52,31 @@ def _flow(catalog: Catalog) -> Schema:
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "PromptFlow flow",
-        "$defs": {"field": _field(()), "input": _field(RESERVED_INPUTS), "step": _step(catalog), "type": _type()},
+        "$defs": {
+            "field": _field(()),
+            "input": _field(RESERVED_INPUTS),
+            "step": _step(catalog, called),
+            "type": _type(),
+        },
         **_object(properties, ("name", "steps")),
     }
 
 
-def _step(catalog: Catalog) -> Schema:
+def _step(catalog: Catalog, called: Mapping[str, FlowPlan]) -> Schema:
     properties: dict[str, Schema] = {
         "name": _name("Name of the step; others read it as `steps.<name>`", RESERVED_STEPS),
-        "executor": {"enum": sorted(catalog), "description": "What runs the step"},
-        "config": {"type": "object"},
+        "executor": {
+            "anyOf": [{"const": name, "description": catalog[name].description} for name in sorted(catalog)],
+            "description": "What runs the step",
+        },
+        "flow": {
+            "anyOf": [
+                *({"const": ref, "description": called[ref].description or ref} for ref in sorted(called)),
+                {"type": "string", "pattern": f"^{FIELD_NAME.pattern}(@[1-9][0-9]{{0,3}})?$"},
+            ],
+            "description": "Another flow of the project that runs as this step; `name@2` is its version 2",
+        },
+        "config": {"type": "object", "description": "What the executor, or the inputs of the flow, are given"},
         "needs": {"type": "array", "items": _TEXT, "description": "Steps to wait for beside those that are read"},
         "condition": {**_TEMPLATE, "description": "The step is skipped where this is false"},
         "for_each": {**_TEMPLATE, "description": "A list; the step runs once for each of its items"},
@@ -69,13 +86,21 @@ def _step(catalog: Catalog) -> Schema:
         "timeout": {**_DURATION, "description": "Longest time of one attempt"},
         "description": _text("What the step is for"),
     }
-    cases = [_case(catalog[name]) for name in sorted(catalog)]
-    return {**_object(properties, ("name", "executor")), "allOf": cases}
+    cases = [_case("executor", name, catalog[name].config, catalog[name].description) for name in sorted(catalog)]
+    cases += [_case("flow", ref, called[ref].inputs, called[ref].description) for ref in sorted(called)]
+    return {
+        **_object(properties, ("name",)),
+        "oneOf": [{"required": ["executor"]}, {"required": ["flow"]}],
+        "allOf": cases,
+    }
 
 
-def _case(spec: ExecutorSpec) -> Schema:
-    config = {**_fields(spec.config), "description": spec.description}
-    return {"if": {"properties": {"executor": {"const": spec.name}}}, "then": {"properties": {"config": config}}}
+def _case(key: str, name: str, config: ObjectType, description: str) -> Schema:
+    filled: dict[str, Any] = {**_fields(config), "description": description}
+    then: dict[str, Any] = {"properties": {"config": filled}}
+    if "required" in filled:
+        then["required"] = ["config"]
+    return {"if": {"properties": {key: {"const": name}}, "required": [key]}, "then": then}
 
 
 def _retry() -> Schema:
@@ -95,6 +120,7 @@ def _outputs() -> Schema:
         "fields": {"type": "array", "items": {"$ref": "#/$defs/field"}},
         "values": {"type": "array", "items": _TEXT},
         "description": _text("What the field holds"),
+        "deprecated": {"type": "boolean", "default": False, "description": "Callers are told to leave it"},
     }
     value: Schema = {"anyOf": [_object(typed, ("value",)), {"type": ["string", "number", "boolean"]}]}
     return {
@@ -107,24 +133,45 @@ def _outputs() -> Schema:
 
 
 def _field(reserved: Iterable[str]) -> Schema:
-    number: Schema = {"type": "number"}
-    length: Schema = {"type": "integer", "minimum": 0}
     properties: dict[str, Schema] = {
         "name": _name("Name of the field", reserved),
         "type": {"$ref": "#/$defs/type"},
-        "required": {"type": "boolean", "default": False},
+        "required": {"type": "boolean", "default": False, "description": "Whether a caller has to send it"},
         "default": {"description": "Applies where the caller sends nothing"},
         "description": _text("What the field holds"),
+        "deprecated": {"type": "boolean", "default": False, "description": "Callers are told to leave it"},
         "fields": {"type": "array", "items": {"$ref": "#/$defs/field"}, "description": "Fields of `object`"},
         "values": {"type": "array", "items": _TEXT, "description": "Values of `enum`, or those that a string may have"},
-        "min": number,
-        "max": number,
-        "min_length": length,
-        "max_length": length,
-        "max_bytes": length,
-        "pattern": {"type": "string", "format": "regex"},
+        "format": {"enum": ["int32"], "description": "An `integer` of 32 bits, a number in JSON and TypeScript"},
+        **_limits(),
+        "items": {**_object({**_limits(), "values": {"type": "array", "items": _TEXT}})},
     }
-    return _object(properties, ("name",))
+    properties["items"] = {**properties["items"], "description": "What holds for each item of a list or map"}
+    return {**_object(properties, ("name",)), "allOf": [_kind("object", "fields"), _kind("enum", "values")]}
+
+
+def _kind(kind: str, needed: str) -> Schema:
+    """A type, or a list or map of it, that needs a key."""
+    is_given: Schema = {"properties": {"type": {"pattern": rf"(^|<){kind}(\[\]|>)?$"}}, "required": ["type"]}
+    return {"if": is_given, "then": {"required": [needed]}}
+
+
+def _limits() -> dict[str, Schema]:
+    length: Schema = {"type": "integer", "minimum": 0}
+    return {
+        "min": {"type": "number", "description": "Smallest number"},
+        "max": {"type": "number", "description": "Largest number"},
+        "min_length": {**length, "description": "Fewest characters, bytes of `bytes`, or items of a list or map"},
+        "max_length": {**length, "description": "Most characters, bytes of `bytes`, or items of a list or map"},
+        "max_bytes": {**length, "description": "Most bytes of a text, of `bytes` or of a file"},
+        "pattern": {"type": "string", "format": "regex", "description": "RE2 expression that a text matches somewhere"},
+        "accept": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "string", "pattern": "^[^/]+/[^/]+$", "examples": ["image/png", "image/*"]},
+            "description": "Media types of a file that says its type",
+        },
+    }
 
 
 def _type() -> Schema:

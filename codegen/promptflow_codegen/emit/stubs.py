@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
 
 from promptflow_codegen.compile import generate_python
-from promptflow_codegen.naming import PACKAGE_ROOT
+from promptflow_codegen.naming import FLOWS_PACKAGE, PACKAGE_ROOT
+from promptflow_codegen.reuse import Reuse
 
 _SERVER_ONLY = frozenset(
     {
@@ -19,13 +20,35 @@ _SERVER_ONLY = frozenset(
 )
 
 
-def emit_stubs(files: FileDescriptorSet) -> Mapping[str, str]:
-    """Modules, stubs and services of all our files, by path relative to the folder of Python packages."""
-    ours = [file for file in files.file if _is_ours(file.name)]
-    modules = generate_python(client_descriptors(files), [file.name for file in ours])
+def emit_stubs(files: FileDescriptorSet, package: str = FLOWS_PACKAGE, reuse: Reuse | None = None) -> Mapping[str, str]:
+    """Modules, stubs and services, by path relative to the folder of Python packages.
+
+    Those of the flows in `package`; the contract's own beside the shipped flows alone, since one distribution has them
+    and all others import them from there. `reuse` has those that were made before.
+    """
+    root = PACKAGE_ROOT if package == FLOWS_PACKAGE else package.replace(".", "/")
+    kept = client_descriptors(files)
+    ours = [file for file in kept.file if file.name.startswith(f"{root}/")]
+    sources = {file.name: file.SerializeToString(deterministic=True) for file in ours}
+    known = {name: reuse.modules("stubs", source) if reuse else None for name, source in sources.items()}
+    new = [name for name, modules in known.items() if modules is None]
+    made: Mapping[str, str] = generate_python(kept, new) if new else {}
+    texts: dict[str, str] = {}
+    for file in ours:
+        modules = known[file.name]
+        if modules is None:
+            modules = {path: made[path] for path in _modules_of(file)}
+        if reuse is not None:
+            reuse.note_modules("stubs", sources[file.name], modules)
+        texts |= modules
+    return texts
+
+
+def _modules_of(file: FileDescriptorProto) -> Sequence[str]:
+    stem = file.name.removesuffix(".proto")
     # protoc writes a module of services for files that have none, too.
-    empty = {file.name.removesuffix(".proto") + "_pb2_grpc.py" for file in ours if not file.service}
-    return {path: text for path, text in modules.items() if path not in empty}
+    services = [f"{stem}_pb2_grpc.py"] if file.service else []
+    return [f"{stem}_pb2.py", f"{stem}_pb2.pyi", *services]
 
 
 def client_descriptors(files: FileDescriptorSet) -> FileDescriptorSet:
@@ -39,7 +62,7 @@ def client_descriptors(files: FileDescriptorSet) -> FileDescriptorSet:
             continue
         copy = kept.file.add()
         copy.CopyFrom(file)
-        if not _is_ours(file.name):
+        if file.name.startswith("google/"):
             continue
         copy.ClearField("dependency")
         copy.dependency.extend(name for name in file.dependency if name not in _SERVER_ONLY)
@@ -53,10 +76,9 @@ def client_descriptors(files: FileDescriptorSet) -> FileDescriptorSet:
 
 def _strip(message: DescriptorProto) -> None:
     for field in message.field:
+        is_deprecated = field.options.deprecated
         field.ClearField("options")
+        if is_deprecated:
+            field.options.deprecated = True
     for nested in message.nested_type:
         _strip(nested)
-
-
-def _is_ours(path: str) -> bool:
-    return path.startswith(f"{PACKAGE_ROOT}/")

@@ -7,7 +7,12 @@ app         the commands and their options
 failures    what is expected to go wrong, in a line
 environment settings and projects
 generating  generate, check
+comparing   diff; revision: a project as it was at a git revision
+languages   generate --lang --out
 serving     server, worker
+publishing  publish
+watching    `up --watch`: each edit published as it is saved
+installing  what `up` serves, whatever its Redis served before
 weights     models list, pull, verify
 up          everything under one supervisor
 stack_view  what the parts of a running PromptFlow do, as it happens

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -25,6 +25,10 @@ Queues = Annotated[
         metavar="NAME",
         help="A queue that workers take calls from; may be given again (else sentiment, ocr, general).",
     ),
+]
+Format = Annotated[
+    Literal["text", "json", "github", "sarif"],
+    typer.Option("--format", help="How mistakes are told: lines, a JSON document, GitHub's annotations, SARIF 2.1.0."),
 ]
 HERE = Path()
 
@@ -59,23 +63,57 @@ def promptflow(
 
 
 @app.command()
-def generate(project: Project = HERE) -> None:
+def generate(
+    project: Project = HERE,
+    form: Format = "text",
+    lang: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,…", help="Languages to write client packages for as well: python, go, ts."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The folder of the client packages, one each: `DIR/python`, ….")
+    ] = None,
+) -> None:
     """Write protos, locks, stubs and the bundle."""
+    if (lang is None) != (out is None):
+        raise typer.BadParameter("client packages need both", param_hint="--lang and --out")
+    if lang is not None and out is not None:
+        from promptflow_server.cli.languages import languages_command  # noqa: PLC0415
+
+        languages_command(project, lang, out)
+        return
+    from promptflow_codegen.diagnostics_formats import DiagnosticsFormat  # noqa: PLC0415
     from promptflow_server.cli.generating import generate_command  # noqa: PLC0415
 
-    generate_command(project)
+    generate_command(project, DiagnosticsFormat(form))
 
 
 @app.command()
-def check(project: Project = HERE) -> None:
+def check(project: Project = HERE, form: Format = "text") -> None:
     """Find mistakes in flows, and generated files that are old."""
+    from promptflow_codegen.diagnostics_formats import DiagnosticsFormat  # noqa: PLC0415
     from promptflow_server.cli.generating import check_command  # noqa: PLC0415
 
-    check_command(project)
+    check_command(project, DiagnosticsFormat(form))
 
 
 @app.command()
-def up(
+def diff(
+    revision: Annotated[str, typer.Argument(metavar="REF", help="A branch, tag or commit.")],
+    project: Project = HERE,
+    form: Annotated[Literal["text", "json"], typer.Option("--format", help="Lines, or a JSON document.")] = "text",
+) -> None:
+    """Say what an edit means to clients: the flows here beside those of a git revision.
+
+    Status 1 if a client that is out would notice; 0 if none would, even where runs do something else.
+    """
+    from promptflow_server.cli.comparing import DiffFormat, diff_command  # noqa: PLC0415
+
+    diff_command(project, revision, DiffFormat(form))
+
+
+@app.command()
+def up(  # noqa: PLR0913, PLR0917 - an option each
     project: Project = HERE,
     demo: Annotated[bool, typer.Option("--demo", help="Read a letter with the flow `document_insight` first.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Stop after the demo; status 0 if its result is right.")] = False,
@@ -84,6 +122,7 @@ def up(
     port_base: PortBase = None,
     host: Annotated[str, typer.Option(help="The address that the gateway listens on.")] = "127.0.0.1",
     envoy: Annotated[bool, typer.Option("--envoy/--no-envoy", help="Whether the gateway runs too.")] = True,
+    watch: Annotated[bool, typer.Option("--watch", help="Publish each edit of a flow as it is saved.")] = False,
 ) -> None:
     """Run Redis, workers, server and gateway until Ctrl-C."""
     if once and not demo:
@@ -102,6 +141,7 @@ def up(
             port_base=port_base,
             host=host,
             with_gateway=envoy,
+            is_watching=watch,
         )
     )
 
@@ -110,11 +150,20 @@ def up(
 def server(
     project: Project = HERE,
     address: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where it listens.")] = "127.0.0.1:50051",
+    edge_folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where its Envoy reads the transcoder's configuration.")
+    ] = None,
+    edge_admin: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Envoy's admin interface, which says whether it took it.")
+    ] = None,
 ) -> None:
-    """Run one gRPC server."""
+    """Run one gRPC server.
+
+    It serves the bundle that was published last, and where none was, the project's own.
+    """
     from promptflow_server.cli.serving import server_command  # noqa: PLC0415
 
-    server_command(project, address)
+    server_command(project, address, edge_folder, edge_admin)
 
 
 @app.command()
@@ -132,6 +181,25 @@ def worker(
     from promptflow_server.cli.serving import worker_command  # noqa: PLC0415
 
     worker_command(project, tuple(queue or ()), slots)
+
+
+@app.command()
+def publish(
+    project: Project = HERE,
+    address: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="A gRPC server; all that share its Redis follow.")
+    ] = "127.0.0.1:50051",
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say what would change; write and publish nothing.")
+    ] = False,
+) -> None:
+    """Generate, and have running servers serve it from now on.
+
+    From another machine than the server's it takes `PROMPTFLOW_PUBLISH_TOKEN`, set for both.
+    """
+    from promptflow_server.cli.publishing import publish_command  # noqa: PLC0415
+
+    publish_command(project, address, is_check=check)
 
 
 @app.command()

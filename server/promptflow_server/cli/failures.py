@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from promptflow_codegen.bundle import BundleError
+from promptflow_codegen.languages.language import LanguageError
 from promptflow_codegen.project import ProjectError
 from promptflow_codegen.write import WriteError
 from promptflow_core.errors import FlowError
@@ -22,6 +23,7 @@ _SAID_IN_FULL = (
     ProjectError,
     WriteError,
     BundleError,
+    LanguageError,
     GatewayError,
     PartFailedError,
     PortsTakenError,

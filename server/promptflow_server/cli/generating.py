@@ -7,7 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from promptflow_codegen.bundle import Bundle
-from promptflow_codegen.diagnostics import Diagnostic
+from promptflow_codegen.diagnostics import Diagnostic, Position, Severity
+from promptflow_codegen.diagnostics_formats import DiagnosticsFormat, render_diagnostics
 from promptflow_codegen.generate import Generated, generate
 from promptflow_codegen.project import Project
 from promptflow_codegen.write import drift, write
@@ -15,12 +16,19 @@ from promptflow_server.cli.environment import load_registry, project_at, setting
 from promptflow_server.cli.failures import CommandError
 
 
-def generate_command(folder: Path) -> None:
-    """Generate, and name what was written."""
-    generate_bundle(project_at(folder), Console(highlight=False))
+def generate_command(folder: Path, form: DiagnosticsFormat = DiagnosticsFormat.TEXT) -> None:
+    """Generate, and name what was written; in a format for tools, the diagnostics alone are printed."""
+    project, console = project_at(folder), Console(highlight=False)
+    if form is DiagnosticsFormat.TEXT:
+        generate_bundle(project, console)
+        return
+    generated = _generate(project)
+    console.out(render_diagnostics(generated.diagnostics, form), end="", highlight=False)
+    _refuse_errors(project, generated)
+    write(project, generated)
 
 
-def check_command(folder: Path) -> None:
+def check_command(folder: Path, form: DiagnosticsFormat = DiagnosticsFormat.TEXT) -> None:
     """Print every diagnostic, and every generated file that is not as it would be.
 
     Raises:
@@ -28,14 +36,17 @@ def check_command(folder: Path) -> None:
     """
     console = Console(highlight=False)
     project = project_at(folder)
-    generated = _generated(project, console)
+    generated = _generate(project)
     stale = drift(project, generated)
-    for path in stale:
-        _line(console, f"{path}: not as it would be generated")
+    found = [*generated.diagnostics, *map(_stale, stale)]
+    console.out(render_diagnostics(found, form), end="", highlight=False)
+    _refuse_errors(project, generated)
     if stale:
         are = "file is" if len(stale) == 1 else "files are"
         raise CommandError(f"{len(stale)} generated {are} out of date; run `promptflow generate`")
-    _line(console, f"{len(_bundle(generated).plans)} flows are right, and what is generated from them is up to date")
+    if form is DiagnosticsFormat.TEXT:
+        count = len(_bundle(generated).plans)
+        _line(console, f"{count} flows are right, and what is generated from them is up to date")
 
 
 def generate_bundle(project: Project, console: Console) -> Bundle:
@@ -44,7 +55,11 @@ def generate_bundle(project: Project, console: Console) -> Bundle:
     Raises:
         CommandError: the flows have errors, which were printed; nothing was written.
     """
-    generated = _generated(project, console)
+    return write_tree(project, generated_of(project, console), console)
+
+
+def write_tree(project: Project, generated: Generated, console: Console) -> Bundle:
+    """Write what was generated into the project, and tell what changed."""
     bundle = _bundle(generated)
     written = write(project, generated)
     for path in written:
@@ -53,14 +68,31 @@ def generate_bundle(project: Project, console: Console) -> Bundle:
     return bundle
 
 
-def _generated(project: Project, console: Console) -> Generated:
+def generated_of(project: Project, console: Console) -> Generated:
+    """Everything that the flows stand for, in memory; what is to say about them is printed.
+
+    Raises:
+        CommandError: the flows have errors.
+    """
+    generated = _generate(project)
+    console.out(render_diagnostics(generated.diagnostics, DiagnosticsFormat.TEXT), end="", highlight=False)
+    _refuse_errors(project, generated)
+    return generated
+
+
+def _generate(project: Project) -> Generated:
     settings = with_executors_of(project, settings_of(project.root))
-    generated = generate(project, load_registry(settings).catalog())
-    for diagnostic in generated.diagnostics:
-        _line(console, str(diagnostic))
+    return generate(project, load_registry(settings).catalog())
+
+
+def _refuse_errors(project: Project, generated: Generated) -> None:
     if generated.has_errors:
         raise CommandError(f"{_errors(generated.diagnostics)} in the flows of `{project.root}`; nothing was written")
-    return generated
+
+
+def _stale(path: Path) -> Diagnostic:
+    message, hint = "not as it would be generated", "run `promptflow generate`"
+    return Diagnostic(Severity.ERROR, "out-of-date", path.as_posix(), Position(), message, hint)
 
 
 def _bundle(generated: Generated) -> Bundle:

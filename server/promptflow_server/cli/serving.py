@@ -14,8 +14,8 @@ from promptflow_server.cli.failures import CommandError
 from promptflow_server.cli.logs import configure_logging
 
 
-def server_command(folder: Path, address: str) -> None:
-    """Serve the flows of a project at `address` until SIGTERM."""
+def server_command(folder: Path, address: str, edge_folder: Path | None, edge_admin: str | None) -> None:
+    """Serve the flows of a project at `address` until SIGTERM, and tell the Envoy that watches `edge_folder`."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
         raise typer.BadParameter(f"`{address}` is not HOST:PORT", param_hint="--address")
@@ -24,8 +24,10 @@ def server_command(folder: Path, address: str) -> None:
     load_registry(settings)
     _configure_logging(settings)
     from promptflow_server.app import run_server  # noqa: PLC0415  # a worker needs nothing of it
+    from promptflow_server.gateway.edge import Edge  # noqa: PLC0415
 
-    uvloop.run(run_server(settings, project=project, address=address))
+    edge = Edge(edge_folder, edge_admin)
+    uvloop.run(run_server(settings, project=project, address=address, edge=edge))
 
 
 def worker_command(folder: Path, queues: tuple[str, ...], slots: int) -> None:

@@ -24,10 +24,12 @@ from promptflow_core.settings import PREFIX, Settings
 from promptflow_server.cli.environment import POOLS, project_at, settings_of
 from promptflow_server.cli.failures import CommandError
 from promptflow_server.cli.generating import generate_bundle
+from promptflow_server.cli.installing import install_bundle
 from promptflow_server.cli.invitation import invitation
 from promptflow_server.cli.run import api_path
 from promptflow_server.cli.stack_view import StackView
 from promptflow_server.cli.tour import FLOW, LETTER, VERSION, give_tour, require_letter
+from promptflow_server.cli.watching import Seen, publish_edits, seen
 from promptflow_server.cli.weights import pull_weights, users_of
 from promptflow_server.embedded_redis import EmbeddedRedis
 from promptflow_server.gateway.twins import with_twins
@@ -56,6 +58,7 @@ class UpOptions:
     port_base: int | None = None
     host: str = "127.0.0.1"
     with_gateway: bool = True
+    is_watching: bool = False
 
 
 def up_command(options: UpOptions) -> None:
@@ -68,13 +71,22 @@ def up_command(options: UpOptions) -> None:
         require_letter(project.root)
     with _only_one(settings.data_dir):
         require_free(ports, host=options.host, with_gateway=options.with_gateway)
+        # What is edited from here on is noticed, though it takes until all stands before it is published.
+        sources = seen(project)
         bundle = generate_bundle(project, console)
         if options.demo and bundle.plan(FLOW, VERSION) is None:
             raise CommandError(f"the demo runs the flow `{FLOW}`, which this project does not have")
         _pull(settings, bundle, console, is_demo=options.demo)
         view = StackView(console)
         life = _Life(
-            options=options, project=project, ports=ports, settings=settings, bundle=bundle, console=console, view=view
+            options=options,
+            project=project,
+            ports=ports,
+            settings=settings,
+            bundle=bundle,
+            sources=sources,
+            console=console,
+            view=view,
         )
         was_interrupted = asyncio.run(life.run())
     if options.once and was_interrupted:
@@ -90,6 +102,7 @@ class _Life:
     ports: Ports
     settings: Settings
     bundle: Bundle
+    sources: Seen
     console: Console
     view: StackView
 
@@ -121,6 +134,7 @@ class _Life:
         return url
 
     async def _stages(self, redis_url: str) -> list[list[Part]]:
+        await install_bundle(self.bundle, redis_url, self.settings, is_shared=REDIS_URL in os.environ)
         environment = {
             **os.environ,
             REDIS_URL: redis_url,
@@ -135,6 +149,7 @@ class _Life:
             queues=self.options.queues or POOLS,
             host=self.options.host,
             workers=self.options.workers,
+            with_gateway=self.options.with_gateway,
         )
         stages = [stack.processes()]
         if self.options.with_gateway:
@@ -146,11 +161,17 @@ class _Life:
         return stages
 
     async def _work(self, redis: EmbeddedRedis) -> None:
-        keeping = asyncio.create_task(self._keep(redis))
+        beside = [asyncio.create_task(self._keep(redis))]
+        if self.options.is_watching:
+            beside.append(asyncio.create_task(self._watch()))
         try:
             await self._serve()
         finally:
-            keeping.cancel()
+            for task in beside:
+                task.cancel()
+
+    async def _watch(self) -> None:
+        await publish_edits(self.project, self.sources, f"127.0.0.1:{self.ports.grpc}", self.console)
 
     async def _keep(self, redis: EmbeddedRedis) -> None:
         """Start the embedded Redis again where its guard was killed too, which does so otherwise."""
@@ -189,7 +210,8 @@ class _Life:
             letter=Path(_from_here(letter)) if letter.is_file() else None,
             with_gateway=self.options.with_gateway,
         )
-        self.console.print(f"\n{text}\n\nserving until Ctrl-C", markup=False, soft_wrap=True)
+        edits = f"; edits in {_from_here(self.project.flows_dir)}/ go live" if self.options.is_watching else ""
+        self.console.print(f"\n{text}\n\nserving until Ctrl-C{edits}", markup=False, soft_wrap=True)
 
     def _asked(self) -> None:
         self.view.close()

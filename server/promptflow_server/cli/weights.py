@@ -68,7 +68,16 @@ def pull_weights(settings: Settings, names: Sequence[str], console: Console) -> 
 def users_of(model: str, plans: Sequence[FlowPlan]) -> list[str]:
     """The flows that cannot do without a model, sorted."""
     executors = {SentimentAnalyzer.name} if model == SENTIMENT_MODEL else set[str]()
-    return sorted({plan.name for plan in plans if any(step.executor in executors for step in plan.steps)})
+    users = {(plan.name, plan.version) for plan in plans if any(step.executor in executors for step in plan.steps)}
+    while True:
+        callers = {
+            (plan.name, plan.version)
+            for plan in plans
+            if any(step.flow is not None and (step.flow.name, step.flow.version) in users for step in plan.steps)
+        }
+        if callers <= users:
+            return sorted({name for name, _ in users})
+        users |= callers
 
 
 @contextmanager

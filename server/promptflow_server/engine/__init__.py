@@ -1,15 +1,20 @@
 """Drives runs. Everything that must be right under crashes and races is decided in `machine`, without I/O.
 
 An attempt is recorded before it is put, a result before it is acknowledged, and only the holder of a run's epoch writes
-it: so a step is recorded once, whatever dies. A step that had begun may run again, under the same call id.
+it: so a step is recorded once, whatever dies. A step that had begun may run again, under the same call id. A flow that
+a step runs is a nested part of the same run: a frame, whose steps have the paths `call/inner`.
 
 interface         what the services ask of the engine
 runner            FlowEngine: starts runs, drives those that this process is given, sweeps
 driver            RunDriver: one run; turn, commit, perform
 machine           (state, events) -> (state, commit, commands): the rules
+attempts          of steps and items: begun, completed, failed, tried again; a call, or a flow
+batches           steps that run once for each item of a list
+callee_inputs     what a step gives to the flow that it runs
 draft             the next state while a turn makes it
-ending            how a run ends before its time
-run_state         a run as the machine sees it
+ending            how a run or a part of it ends before its time
+run_state         a run as the machine sees it: frames, what is live in them
+program           a flow with its templates and all flows below it
 progress          how far a run is
 transitions       the machine's events and commands
 scope             what templates see

@@ -9,8 +9,8 @@ from typing import Any
 from promptflow_core.errors import ErrorRecord
 from promptflow_core.records import EventKind, EventRecord, ExecutionStatus, Progress, StepRecord
 from promptflow_core.values import NativeValue
-from promptflow_server.engine.progress import progress_of
-from promptflow_server.engine.run_state import OVER, RunState
+from promptflow_server.engine.progress import fraction_of, progress_of
+from promptflow_server.engine.run_state import OVER, Frame, Place, RunState
 from promptflow_server.engine.scope import Scope
 from promptflow_server.engine.transitions import Announce, Command, Commit
 from promptflow_server.store.records import HeadChange
@@ -26,45 +26,77 @@ class Draft:
         self._written: dict[str, StepRecord] = {}
         self._events: list[EventRecord] = []
         self._commands: list[Command] = []
-        self._scope: Scope | None = None
-        self._outputs, self._skipped = state.outputs, state.skipped
+        self._scopes: dict[str, Scope] = {}
+        self._moved = {""}
         self.now_ms = now_ms
-        self.plan = state.plan
         self.record = state.record
         self.server, self.epoch = state.server, state.epoch
         self.steps = dict(state.record.steps)
+        self.frames = dict(state.frames)
         self.live = dict(state.live)
         self.batches = dict(state.batches)
         self.fractions = dict(state.fractions)
+        self.touched = dict.fromkeys(state.touched)
 
     @property
     def has_ended(self) -> bool:
         return self.record.status.is_terminal
 
-    def is_over(self, name: str) -> bool:
-        return name in self.steps and self.steps[name].status in OVER
+    def is_over(self, path: str) -> bool:
+        return path in self.steps and self.steps[path].status in OVER
 
-    def scope(self) -> Scope:
-        if self._scope is None:
-            self._scope = Scope.of(self.record, self._outputs, self._skipped)
-        return self._scope
+    def scope(self, prefix: str) -> Scope:
+        found = self._scopes.get(prefix)
+        if found is None:
+            frame = self.frames[prefix]
+            found = self._scopes[prefix] = Scope.of(
+                self.record, frame.plan, inputs=frame.inputs, steps=frame.outputs, skipped=frame.skipped
+            )
+        return found
 
     def write(self, record: StepRecord) -> None:
         self.steps[record.path] = self._written[record.path] = record
+        if "/" not in record.path:
+            self._moved.add("")  # progress names what runs
 
-    def settle(self, path: str) -> None:
+    def open(self, frame: Frame) -> None:
+        """A step runs a flow from now on, or the inputs of that flow are there."""
+        self.frames[frame.prefix] = frame
+        self._scopes.pop(frame.prefix, None)
+        self.touched[frame.prefix] = None
+        self._moved.add(frame.prefix)
+
+    def close(self, prefix: str) -> None:
+        """The flow that a step ran is over."""
+        del self.frames[prefix]
+        self.touched.pop(prefix, None)
+        self._scopes.pop(prefix, None)
+        self._moved.discard(prefix)
+
+    def settle(self, place: Place) -> None:
         """An attempt is over."""
-        self.live.pop(path, None)
-        self.fractions.pop(path, None)
+        self.live.pop(place.path, None)
+        self.reach(place, 0.0)
 
-    def give(self, name: str, output: NativeValue) -> None:
+    def reach(self, place: Place, fraction: float) -> None:
+        """An attempt is so far, 0 to 1."""
+        before = self.fractions.pop(place.path, 0.0)
+        if fraction:
+            self.fractions[place.path] = fraction
+        batch = self.batches.get(place.step_path)
+        if batch is not None and place.item is not None and fraction != before:
+            self.batches[place.step_path] = replace(batch, partial=batch.partial + fraction - before)
+        self._moved.add(place.prefix)
+
+    def give(self, place: Place, output: NativeValue) -> None:
         """A step has an output from now on."""
-        self._outputs = {**self._outputs, name: output}
-        self._scope = None
+        frame = self.frames[place.prefix]
+        self.open(replace(frame, outputs={**frame.outputs, place.step.name: output}))
 
-    def skip(self, name: str) -> None:
-        self._skipped |= {name}
-        self._scope = None
+    def skip(self, place: Place) -> None:
+        """A step is over without an output."""
+        frame = self.frames[place.prefix]
+        self.open(replace(frame, skipped=frame.skipped | {place.step.name}))
 
     def command(self, command: Command) -> None:
         self._commands.append(command)
@@ -72,9 +104,8 @@ class Draft:
     def emit(
         self,
         kind: EventKind,
+        place: Place | None = None,
         *,
-        step: str = "",
-        item: int | None = None,
         attempt: int = 0,
         output: NativeValue = None,
         error: ErrorRecord | None = None,
@@ -89,8 +120,8 @@ class Draft:
                 self.now_ms,
                 kind,
                 progress=self._look_at_progress(),
-                step=step,
-                item=item,
+                step="" if place is None else place.step_path,
+                item=None if place is None else place.item,
                 attempt=attempt,
                 output=output,
                 error=error,
@@ -99,7 +130,7 @@ class Draft:
             )
         )
 
-    def announce(self, step: str, item: int | None, percentage: float, message: str) -> None:
+    def announce(self, place: Place, percentage: float, message: str) -> None:
         """Add a step_progress, which is not stored."""
         event = EventRecord(
             self.record.execution_id,
@@ -107,8 +138,8 @@ class Draft:
             self.now_ms,
             EventKind.STEP_PROGRESS,
             progress=self._look_at_progress(),
-            step=step,
-            item=item,
+            step=place.step_path,
+            item=place.item,
             percentage=percentage,
             message=message,
         )
@@ -116,7 +147,7 @@ class Draft:
 
     def start_run(self) -> None:
         self._change(status=ExecutionStatus.RUNNING, started_at_ms=self.now_ms)
-        self._scope = None
+        self._scopes.clear()
         self.emit(EventKind.STARTED)
 
     def end_run(
@@ -127,6 +158,9 @@ class Draft:
         error: ErrorRecord | None = None,
     ) -> None:
         self.batches.clear()
+        self.touched.clear()
+        self._moved = {""}
+        self.frames = {"": self.frames[""]}
         self._change(status=status, finished_at_ms=self.now_ms, result=result, error=error)
         self.emit(EventKind.DONE)
 
@@ -141,11 +175,11 @@ class Draft:
         state = replace(
             self._before,
             record=replace(self.record, steps=self.steps, progress=progress, sequence=sequence),
+            frames=self.frames,
             live=self.live,
             batches=self.batches,
             fractions=self.fractions,
-            outputs=self._outputs,
-            skipped=self._skipped,
+            touched=tuple(self.touched),
         )
         return state, commit, tuple(self._commands)
 
@@ -154,7 +188,15 @@ class Draft:
         self.record = self._head.applied_to(self.record)
 
     def _look_at_progress(self) -> Progress:
-        self._progress = progress_of(
-            self.plan, self.steps, batches=self.batches, fractions=self.fractions, before=self._progress
-        )
+        """The progress, after each flow in which something moved has told its caller."""
+        fraction = None
+        while self._moved:
+            prefix = max(self._moved, key=len)
+            self._moved.remove(prefix)
+            frame = self.frames[prefix]
+            fraction = fraction_of(frame, self.steps, self.batches, self.fractions)
+            if frame.caller is not None:
+                self.reach(frame.caller, fraction)
+        if fraction is not None:
+            self._progress = progress_of(self.frames[""].plan, fraction, self.steps, self._progress)
         return self._progress

@@ -5,24 +5,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from random import Random
-from typing import Protocol
 
 import structlog
 
-from promptflow_codegen.plan import FlowPlan, StepPlan
+from promptflow_codegen.plan import FlowPlan
 from promptflow_core.errors import ErrorRecord, FlowError, Reason
-from promptflow_core.records import Call, ExecutionRecord
+from promptflow_core.records import ExecutionRecord
 from promptflow_core.types import ObjectType
 from promptflow_server.engine.executor import StepExecutor
 from promptflow_server.engine.machine import Transition, abandon, advance
 from promptflow_server.engine.outages import outlast
+from promptflow_server.engine.program import Program
 from promptflow_server.engine.run_state import RunState
-from promptflow_server.engine.scope import Renderer
+from promptflow_server.engine.templates import TemplateEngine
 from promptflow_server.engine.transitions import (
     AckCall,
     Announce,
@@ -44,17 +44,8 @@ SETTLED_S = 10.0
 _log = structlog.get_logger(__name__)
 
 
-class CompiledTemplates(Renderer, Protocol):
-    """The renderer of a plan, which knows whether it may run on the loop."""
-
-    @property
-    def is_light(self) -> bool:
-        """Rendering never takes long."""
-        ...
-
-
-PlanOf = Callable[[str, str, int], tuple[FlowPlan, CompiledTemplates]]
-"""(digest, flow, version) -> the plan and its templates; raises FlowError: there is none, or it does not compile."""
+ProgramOf = Callable[[str, str, int], Awaitable[Program]]
+"""(digest, flow, version) -> what a run pins; raises FlowError: there is none, or it does not compile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +55,7 @@ class DriverParts:
     state: StateManager
     executor: StepExecutor
     watching: Watching
-    plan_of: PlanOf
+    program_of: ProgramOf
     server_id: str
     rng: Random
     look_s: float
@@ -117,18 +108,18 @@ class RunDriver:
     async def _drive(self, opened: OpenedRun) -> None:
         record = opened.record
         try:
-            plan, templates = self._parts.plan_of(record.bundle_digest, record.flow, record.version)
+            program = await outlast(lambda: self._parts.program_of(record.bundle_digest, record.flow, record.version))
         except FlowError as error:
             unknown = FlowPlan(record.flow, record.version, "", "", ObjectType(()), (), ObjectType(()))
-            await self._abandon(self._state_of(unknown, opened), error.record)
+            await self._abandon(self._state_of(Program(unknown, TemplateEngine(unknown)), opened), error.record)
             return
-        state = self._state_of(plan, opened)
+        state = self._state_of(program, opened)
         events: Sequence[RunEvent] = [Opened(opened.opens)]
         if opened.signal is Signal.CANCEL:
             events = [*events, CancelRequested()]
         try:
             while True:
-                state = await self._turn(state, events, templates)
+                state = await self._turn(state, events)
                 self._is_under_way = True
                 if state.record.status.is_terminal:
                     return
@@ -139,22 +130,22 @@ class RunDriver:
             message = f"the engine failed: {type(cause).__name__}: {cause}; the server's log says more"
             await self._abandon(state, ErrorRecord(Reason.INTERNAL, message))
 
-    def _state_of(self, plan: FlowPlan, opened: OpenedRun) -> RunState:
-        return RunState.of(plan, opened.record, server=self._parts.server_id, epoch=self._claim.epoch)
+    def _state_of(self, program: Program, opened: OpenedRun) -> RunState:
+        return RunState.of(program, opened.record, server=self._parts.server_id, epoch=self._claim.epoch)
 
-    async def _turn(self, state: RunState, events: Sequence[RunEvent], templates: CompiledTemplates) -> RunState:
-        transition = await self._advance(state, events, templates)
+    async def _turn(self, state: RunState, events: Sequence[RunEvent]) -> RunState:
+        transition = await self._advance(state, events)
         await self._carry_out(state, transition)
         return transition.state
 
-    async def _advance(self, state: RunState, events: Sequence[RunEvent], templates: CompiledTemplates) -> Transition:
+    async def _advance(self, state: RunState, events: Sequence[RunEvent]) -> Transition:
         now_ms, rng = self._parts.state.clock.now_ms(), self._parts.rng
 
         def take_turn() -> Transition:
-            return advance(state, events, renderer=templates, now_ms=now_ms, rng=rng)
+            return advance(state, events, now_ms=now_ms, rng=rng)
 
         try:
-            return take_turn() if templates.is_light else await asyncio.to_thread(take_turn)
+            return take_turn() if state.program.is_light else await asyncio.to_thread(take_turn)
         except Exception as error:
             raise MachineError from error
 
@@ -169,7 +160,7 @@ class RunDriver:
             except (TypeError, ValueError, OverflowError) as error:  # something in it cannot be encoded
                 raise MachineError from error
         self._tell(transition)
-        await self._perform(transition.state, transition.commands)
+        await self._perform(transition.commands)
 
     async def _write(self, before: ExecutionRecord, commit: Commit) -> None:
         signal = await outlast(
@@ -197,14 +188,15 @@ class RunDriver:
             if one.after == record.sequence:
                 self._parts.watching.publish(one)
 
-    async def _perform(self, state: RunState, commands: Sequence[Command]) -> None:
+    async def _perform(self, commands: Sequence[Command]) -> None:
         """Calls first, so that an acknowledgement or a cancellation never overtakes the call that it is for."""
         unwanted = {command.call_id for command in commands if isinstance(command, CancelCall)}
-        calls: dict[str, list[Call]] = {}
+        # Items of one step have one output type, and so have the steps of a flow that is run for each item.
+        groups: dict[tuple[str | None, int], list[StartCall]] = {}
         for command in commands:
             if isinstance(command, StartCall) and command.call.id not in unwanted:
-                calls.setdefault(command.call.step, []).append(command.call)
-        await asyncio.gather(*(self._start(state.plan.step(step), group) for step, group in calls.items()))
+                groups.setdefault((command.queue, id(command.output)), []).append(command)
+        await asyncio.gather(*map(self._start, groups.values()))
         for command in commands:
             match command:
                 case CancelCall(queue=queue, call_id=call_id):
@@ -216,9 +208,10 @@ class RunDriver:
                 case StartCall() | Announce():
                     pass
 
-    async def _start(self, step: StepPlan, calls: list[Call]) -> None:
+    async def _start(self, group: Sequence[StartCall]) -> None:
+        calls = [command.call for command in group]
         self._started.update(call.id for call in calls)
-        await self._parts.executor.start(step.queue, calls, step.output, self.post)
+        await self._parts.executor.start(group[0].queue, calls, group[0].output, self.post)
 
     async def _next_events(self, state: RunState) -> list[RunEvent]:
         """What has happened since, at the latest when something is due: then perhaps nothing."""

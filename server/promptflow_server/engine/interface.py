@@ -9,6 +9,7 @@ from typing import Protocol
 from promptflow_codegen.plan import FlowPlan
 from promptflow_core.records import EventRecord, ExecutionRecord
 from promptflow_core.values import NativeValue
+from promptflow_server.store.run_index import RunFilter, RunPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,14 @@ class Engine(Protocol):
 
         Raises:
             FlowError: EXECUTION_NOT_FOUND, STORE_UNAVAILABLE (after a bounded time of trying).
+        """
+        ...
+
+    async def list_runs(self, wanted: RunFilter, *, size: int, after: str = "") -> RunPage:
+        """A page of runs, the newest first, after the place where the page before ended.
+
+        Raises:
+            FlowError: STORE_UNAVAILABLE.
         """
         ...
 

@@ -145,7 +145,7 @@ class PoolCalls:
             strays, self._strays = self._strays, set()
             for call_id in strays:
                 with suppress(FlowError):  # it goes by itself
-                    if not await self._is_waited_for(call_id.rsplit("/", 3)[0]) and call_id not in self._pending:
+                    if not await self._is_waited_for(call_id.partition("/")[0]) and call_id not in self._pending:
                         for queue in self._queues:
                             self._remember_farewell(queue, call_id, is_cancelled=False)
 

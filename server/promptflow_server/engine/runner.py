@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from random import Random
@@ -17,21 +16,21 @@ from promptflow_core.executor import Files
 from promptflow_core.records import EventKind, EventRecord, ExecutionRecord, ExecutionStatus
 from promptflow_core.registry import ExecutorRegistry
 from promptflow_core.values import NativeValue
-from promptflow_server.engine.driver import CompiledTemplates, DriverParts, RunDriver
+from promptflow_server.engine.driver import DriverParts, RunDriver
 from promptflow_server.engine.executor import StepExecutor
 from promptflow_server.engine.file_sweep import FileSweep
 from promptflow_server.engine.inline import InlineExecutors
 from promptflow_server.engine.interface import StartOptions
 from promptflow_server.engine.pools import PoolCalls
-from promptflow_server.engine.templates import TemplateEngine
+from promptflow_server.engine.program import InputCheckOf, PlanOf, Programs
 from promptflow_server.engine.transitions import CancelRequested
 from promptflow_server.engine.watching import Watching
+from promptflow_server.store.run_index import RunFilter, RunPage
 from promptflow_server.store.state import Loss, RunLostError, Signal, StateManager, same_inputs
 from promptflow_workers.dispatch.interface import CallDispatch, Claim, RunDispatch
 
 START_S = 5.0
 SWEEP_S, SWEEP_PAGE = 10.0, 500
-COMPILED_PLANS = 256
 
 _log = structlog.get_logger(__name__)
 
@@ -39,7 +38,8 @@ _log = structlog.get_logger(__name__)
 class FlowEngine:
     """The engine of one server process; see `interface.Engine`. `server_id` is never used again.
 
-    `plan_of` answers the plan of (digest, flow, version) or raises FlowError FLOW_NOT_FOUND. A call waits
+    `plan_of` answers the plan of (digest, flow, version) or raises FlowError FLOW_NOT_FOUND; `input_check_of` what else
+    holds for the inputs of such a flow, where another flow runs it. A call waits
     `no_workers_after_s` for a pool that has no workers; every `look_s` a run's signal is looked up, for its push may be
     lost. `file_sweep` removes the files of runs that Redis has forgotten.
     """
@@ -51,20 +51,19 @@ class FlowEngine:
         calls: CallDispatch,
         runs: RunDispatch,
         registry: ExecutorRegistry,
-        plan_of: Callable[[str, str, int], FlowPlan],
+        plan_of: PlanOf,
         files: Files,
         server_id: str,
         rng: Random,
         no_workers_after_s: float = 10.0,
         look_s: float = 5.0,
+        input_check_of: InputCheckOf | None = None,
         file_sweep: FileSweep | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._state = state
         self._runs = runs
         self._server_id = server_id
-        self._plan_of = plan_of
-        self._compiled: OrderedDict[tuple[str, str, int], tuple[FlowPlan, CompiledTemplates]] = OrderedDict()
         self._drivers: dict[str, RunDriver] = {}
         self._watching = Watching(state, server_id, is_driven_here=self._drivers.__contains__, monotonic=monotonic)
         self._executor = StepExecutor(
@@ -77,7 +76,7 @@ class FlowEngine:
             state=state,
             executor=self._executor,
             watching=self._watching,
-            plan_of=self._compiled_plan,
+            program_of=Programs(plan_of, input_check_of).find,
             server_id=server_id,
             rng=rng,
             look_s=look_s,
@@ -131,6 +130,10 @@ class FlowEngine:
         """See `Engine.watch`."""
         return self._watching.watch(execution_id, after_sequence)
 
+    async def list_runs(self, wanted: RunFilter, *, size: int, after: str = "") -> RunPage:
+        """See `Engine.list_runs`."""
+        return await self._state.index.page(wanted, size=size, after=after)
+
     async def cancel(self, execution_id: str) -> ExecutionRecord:
         """See `Engine.cancel`."""
         status = await self._state.signal(execution_id, Signal.CANCEL)
@@ -175,22 +178,11 @@ class FlowEngine:
         # One write carries these in this order: the run is kept only once it is in the index and on the queue.
         await asyncio.gather(
             self._state.list_open(execution_id, record.created_at_ms),
+            self._state.index.add(record),
             self._runs.put(execution_id, to_self=to_self),
             self._state.accept(execution_id),
         )
         return record
-
-    def _compiled_plan(self, digest: str, flow: str, version: int) -> tuple[FlowPlan, CompiledTemplates]:
-        key = (digest, flow, version)
-        found = self._compiled.get(key)
-        if found is None:
-            plan = self._plan_of(digest, flow, version)
-            found = self._compiled[key] = (plan, TemplateEngine(plan))
-            if len(self._compiled) > COMPILED_PLANS:
-                self._compiled.popitem(last=False)
-        else:
-            self._compiled.move_to_end(key)
-        return found
 
     async def _handle(self, claim: Claim) -> None:
         """Drive a run; returning strikes it from the queue, raising gives it to the next server."""
@@ -232,6 +224,7 @@ class FlowEngine:
             await asyncio.sleep(SWEEP_S)
             with suppress(FlowError):
                 await self.sweep()
+                await self._state.index.sweep()
                 if self._file_sweep is not None:
                     await self._file_sweep.sweep(self._state.status_of)
 

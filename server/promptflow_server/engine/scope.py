@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from promptflow_codegen.plan import StepPlan
+from promptflow_codegen.plan import FlowPlan, StepPlan
 from promptflow_core.records import ExecutionRecord
 from promptflow_core.values import NativeValue
 
@@ -34,15 +34,23 @@ class Scope:
     system: Mapping[str, NativeValue]
 
     @classmethod
-    def of(cls, record: ExecutionRecord, steps: Mapping[str, NativeValue], skipped: frozenset[str]) -> Scope:
-        """The scope of a run whose completed steps have these outputs."""
+    def of(
+        cls,
+        record: ExecutionRecord,
+        plan: FlowPlan,
+        *,
+        inputs: Mapping[str, NativeValue],
+        steps: Mapping[str, NativeValue],
+        skipped: frozenset[str],
+    ) -> Scope:
+        """The scope of a flow in the course of a run, whose completed steps have these outputs."""
         system: dict[str, NativeValue] = {
             "execution_id": record.execution_id,
-            "flow": record.flow,
-            "version": record.version,
+            "flow": plan.name,
+            "version": plan.version,
             "started_at": datetime.fromtimestamp(record.started_at_ms / 1000, UTC),
         }
-        return cls(record.inputs, steps, skipped, system)
+        return cls(inputs, steps, skipped, system)
 
 
 class Renderer(Protocol):
@@ -60,6 +68,10 @@ class Renderer(Protocol):
         """The config of one call, rendered, as msgpack."""
         ...
 
+    def inputs(self, step: StepPlan, scope: Scope, item: Item | None) -> Mapping[str, NativeValue]:
+        """What a step gives to the flow that it runs, rendered."""
+        ...
+
     def result(self, scope: Scope) -> Mapping[str, NativeValue]:
-        """The result of the run, of the plan's result type. Raises OUTPUT_INVALID where it does not fit."""
+        """The result of the flow, of the plan's result type. Raises OUTPUT_INVALID where it does not fit."""
         ...

@@ -110,15 +110,23 @@ class TemplateEngine:
 
     def config(self, step: StepPlan, scope: Scope, item: Item | None) -> bytes:
         """The config of one call, rendered, as msgpack."""
-        variables = self._variables(scope)
-        if item is not None:
-            variables |= {step.items_name: item.value, "index": item.index}
-        rendered = self._render_tree(self._configs[step.name], variables)
         try:
-            return encode_value(rendered)
+            return encode_value(self._rendered_config(step, scope, item))
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             message = f"step `{step.name}`: the rendered config cannot be stored: {error}"
             raise FlowError(Reason.TEMPLATE_FAILED, message, metadata={"step": step.name}) from None
+
+    def inputs(self, step: StepPlan, scope: Scope, item: Item | None) -> Mapping[str, NativeValue]:
+        """What a step gives to the flow that it runs, rendered."""
+        rendered = self._rendered_config(step, scope, item)
+        assert isinstance(rendered, dict)
+        return rendered  # pyright: ignore[reportUnknownVariableType]
+
+    def _rendered_config(self, step: StepPlan, scope: Scope, item: Item | None) -> NativeValue:
+        variables = self._variables(scope)
+        if item is not None:
+            variables |= {step.items_name: item.value, "index": item.index}
+        return self._render_tree(self._configs[step.name], variables)
 
     def result(self, scope: Scope) -> Mapping[str, NativeValue]:
         """The result of the run, of the plan's result type."""

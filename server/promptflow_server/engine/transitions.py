@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from promptflow_core.errors import ErrorRecord
 from promptflow_core.records import Call, EventRecord, StepRecord
+from promptflow_core.types import ObjectType
 from promptflow_core.values import NativeValue
 from promptflow_server.store.records import HeadChange
 
@@ -47,10 +48,11 @@ RunEvent = Opened | CallFinished | CallProgressed | CancelRequested
 
 @dataclass(frozen=True, slots=True)
 class StartCall:
-    """Begin an attempt, or ask for its result again; `queue` None runs it in this process."""
+    """Begin an attempt, or ask for its result again; `queue` None runs it in this process. It answers an `output`."""
 
     queue: str | None
     call: Call
+    output: ObjectType
 
 
 @dataclass(frozen=True, slots=True)

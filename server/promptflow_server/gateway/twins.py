@@ -20,6 +20,8 @@ from google.protobuf.descriptor_pb2 import (
 )
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
+from promptflow_server.gateway.documents import documents_file
+
 TWIN_SUFFIX = "Http"
 INPUTS_MESSAGES = (".ExecuteRequest", ".BatchExecuteRequest")
 
@@ -27,7 +29,12 @@ _HTTP: Any = annotations_pb2.http
 _HTTP_BODY = ".google.api.HttpBody"
 _HTTP_BODY_FILE = "google/api/httpbody.proto"
 # Envoy renders errors as these types, whether or not a flow imports them.
-_NEEDED: tuple[FileDescriptor, ...] = (httpbody_pb2.DESCRIPTOR, status_pb2.DESCRIPTOR, error_details_pb2.DESCRIPTOR)
+_NEEDED: tuple[FileDescriptor, ...] = (
+    annotations_pb2.DESCRIPTOR,
+    httpbody_pb2.DESCRIPTOR,
+    status_pb2.DESCRIPTOR,
+    error_details_pb2.DESCRIPTOR,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,8 @@ def with_twins(descriptors: bytes) -> EdgeContract:
     files = {file.name: file for file in FileDescriptorSet.FromString(descriptors).file}
     for needed in _NEEDED:
         _add(needed, files)
+    documents = documents_file()
+    files[documents.name] = documents
     services: list[str] = []
     for file in files.values():
         file.ClearField("source_code_info")

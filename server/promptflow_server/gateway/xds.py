@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,23 @@ _TYPES = "type.googleapis.com/envoy."
 _HTTP_FILTERS = f"{_TYPES}extensions.filters.http"
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A configuration of the transcoder that Envoy would take, not yet put in place."""
+
+    folder: Path
+    descriptors: Path
+    config: bytes
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether it is what Envoy was given last."""
+        try:
+            return (self.folder / CONFIG_FILE).read_bytes() == self.config
+        except OSError:
+            return False
+
+
 def write_transcoder(contract: EdgeContract, folder: Path) -> Path:
     """Let Envoy serve `contract` from `folder`, and answer the descriptor file it reads. Blocking, about 0.1 s.
 
@@ -33,30 +51,48 @@ def write_transcoder(contract: EdgeContract, folder: Path) -> Path:
     Raises:
         GatewayError: Envoy would refuse it; what it serves stays as it is.
     """
+    candidate = stage_transcoder(contract, folder)
+    put_transcoder(candidate)
+    return candidate.descriptors
+
+
+def stage_transcoder(contract: EdgeContract, folder: Path) -> Candidate:
+    """Write the descriptors into `folder` and ask Envoy whether it would serve them. Blocking, about 0.1 s.
+
+    Raises:
+        GatewayError: Envoy would refuse it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()
     digest = hashlib.sha256(contract.descriptors).hexdigest()[:16]
     descriptors = folder / f"flows-{digest}.pb"
+    transcoder = transcoder_config(contract, descriptors)
+    resource = {
+        "@type": f"{_TYPES}config.core.v3.TypedExtensionConfig",
+        "name": FILTER,
+        "typed_config": transcoder,
+    }
+    candidate = Candidate(folder, descriptors, json.dumps({"resources": [resource]}, indent=1).encode())
     is_new = not descriptors.exists()
+    if not is_new and candidate.is_in_place:
+        return candidate
     if is_new:
         _replace(descriptors, contract.descriptors)
-    transcoder = transcoder_config(contract, descriptors)
     try:
         _validate_candidate(transcoder, folder / f"candidate-{digest}.{os.getpid()}.json")
     except BaseException:
         if is_new:
             descriptors.unlink(missing_ok=True)
         raise
-    resource = {
-        "@type": f"{_TYPES}config.core.v3.TypedExtensionConfig",
-        "name": FILTER,
-        "typed_config": transcoder,
-    }
+    return candidate
+
+
+def put_transcoder(candidate: Candidate) -> None:
+    """Let Envoy take a candidate; where it took this one last, nothing changes."""
     # Refreshed, so that what is in use counts as recent.
-    os.utime(descriptors)
-    _replace(folder / CONFIG_FILE, json.dumps({"resources": [resource]}, indent=1).encode())
-    _forget_old(folder)
-    return descriptors
+    os.utime(candidate.descriptors)
+    _replace(candidate.folder / CONFIG_FILE, candidate.config)
+    _forget_old(candidate.folder)
 
 
 def transcoder_config(contract: EdgeContract, descriptors: Path) -> Mapping[str, Any]:

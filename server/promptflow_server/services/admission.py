@@ -65,7 +65,10 @@ class Admission:
         own_id = staged_id or self.new_execution_id()
         execution_id = _id_of_request(caller, contract, order.request_id) if order.request_id else own_id
         options = StartOptions(
-            execution_id, _shorter(order.timeout_ms, remaining_s), dict(order.labels), to_self=to_self
+            execution_id,
+            _shorter(order.timeout_ms, remaining_s),
+            {**contract.plan.labels, **order.labels},
+            to_self=to_self,
         )
         structlog.contextvars.bind_contextvars(execution_id=execution_id)
         task = asyncio.create_task(self._start(order, contract, options, own_id))

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 
 from promptflow_codegen.bundle import Bundle
 from promptflow_server.engine.interface import Engine
 from promptflow_server.services.admission import Admission
-from promptflow_server.services.contracts import Contracts
+from promptflow_server.services.batches import Batches
+from promptflow_server.services.contracts import Contracts, FlowContract
+from promptflow_server.services.documents import document_handlers
 from promptflow_server.services.event_feed import HEARTBEAT_S
+from promptflow_server.services.execution_service import SERVICE as EXECUTION_SERVICE
+from promptflow_server.services.execution_service import ExecutionServicer
 from promptflow_server.services.executions import FlowExecutions
 from promptflow_server.services.flow_health import FlowHealth, Ping
 from promptflow_server.services.flow_servicer import FlowServicer
 from promptflow_server.services.http_face.servicer import HttpServicer
+from promptflow_server.services.planning import CallCost, Planner, unknown_cost
+from promptflow_server.services.publishing import SERVICE as FLOW_SERVICE
+from promptflow_server.services.publishing import FlowServiceServicer, Publishing
 from promptflow_server.services.reflection import reflection_handlers
+from promptflow_server.services.run_views import ContractOf
 from promptflow_workers.dispatch.interface import CallDispatch
 
 
@@ -28,20 +38,61 @@ class Backend:
     calls: CallDispatch
     ping: Ping
     heartbeat_s: float = HEARTBEAT_S
+    contract_of: ContractOf | None = None
+    publishing: Publishing | None = None
+    cost_of: CallCost = unknown_cost
+
+
+class FlowTable(grpc.GenericRpcHandler):
+    """The services of all flows, twins included; each is made when it is first called."""
+
+    def __init__(self, contracts: Contracts, backend: Backend) -> None:
+        self._contracts = contracts
+        self._backend = backend
+        self._services = frozenset(contracts.services)
+        self._made: dict[str, Mapping[str, Any]] = {}
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """The handler of a method, None where no flow has it."""
+        service, _, method = str(handler_call_details.method).removeprefix("/").rpartition("/")
+        if service not in self._services:
+            return None
+        if service not in self._made:
+            self._made[service] = methods_of(self._contracts.flow(service), self._backend)
+        return self._made[service].get(method)
+
+
+def methods_of(contract: FlowContract, backend: Backend) -> Mapping[str, Any]:
+    """The handlers of one flow's service by method, twins included."""
+    executions = FlowExecutions(
+        contract,
+        backend.engine,
+        backend.admission,
+        heartbeat_s=backend.heartbeat_s,
+        contract_of=backend.contract_of,
+    )
+    batches, planner = Batches(executions), Planner(contract, backend.admission, backend.cost_of)
+    servicer = FlowServicer(executions, FlowHealth(contract, backend.ping, backend.calls), batches, planner)
+    return {**servicer.handlers(), **HttpServicer(executions, batches, planner).handlers()}
 
 
 def flow_handlers(contracts: Contracts, backend: Backend) -> list[grpc.GenericRpcHandler]:
     """The service of each flow, twins included."""
-    handlers: list[grpc.GenericRpcHandler] = []
-    for contract in contracts.flows:
-        executions = FlowExecutions(contract, backend.engine, backend.admission, heartbeat_s=backend.heartbeat_s)
-        servicer = FlowServicer(executions, FlowHealth(contract, backend.ping, backend.calls))
-        methods = {**servicer.handlers(), **HttpServicer(executions).handlers()}
-        handlers.append(grpc.method_handlers_generic_handler(contract.service, methods))
-    return handlers
+    return [FlowTable(contracts, backend)]
+
+
+def service_names(contracts: Contracts) -> tuple[str, ...]:
+    """The services that a bundle is served with: those of its flows, and the control plane."""
+    return (*contracts.services, EXECUTION_SERVICE, FLOW_SERVICE)
 
 
 def all_handlers(bundle: Bundle, contracts: Contracts, backend: Backend) -> list[grpc.GenericRpcHandler]:
-    """The services of all flows, and reflection that tells of them."""
-    services = (*contracts.services, "grpc.health.v1.Health")
-    return [*flow_handlers(contracts, backend), *reflection_handlers(bundle.descriptors, services)]
+    """The services of all flows, reflection that tells of them, and the documents."""
+    services = (*service_names(contracts), "grpc.health.v1.Health")
+    return [
+        *flow_handlers(contracts, backend),
+        ExecutionServicer(contracts, backend.engine).handler(),
+        FlowServiceServicer(bundle, contracts, backend.publishing).handler(),
+        *reflection_handlers(bundle.descriptors, services),
+        *document_handlers(bundle),
+    ]

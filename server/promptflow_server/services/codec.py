@@ -14,7 +14,7 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from promptflow_core.coercion import CoercionError
+from promptflow_core.coercion import MAX_DURATION, CoercionError
 from promptflow_core.values import FileRef, NativeValue
 from promptflow_server.services.contracts import Message
 
@@ -256,6 +256,8 @@ def _decode_duration(value: Message, path: str) -> timedelta:
         span: timedelta = value.ToTimedelta()
     except (ValueError, OverflowError) as error:
         raise CoercionError(str(error), path) from None
+    if abs(span) > MAX_DURATION:
+        raise CoercionError("must be at most ten thousand years", path)
     return span
 
 

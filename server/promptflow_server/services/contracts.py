@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -9,6 +10,7 @@ import protovalidate
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import Descriptor, ServiceDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from promptflow_codegen.bundle import Bundle, BundleError
@@ -49,6 +51,9 @@ class FlowContract:
     watch_request: MessageClass
     get_status_request: MessageClass
     cancel_request: MessageClass
+    batch_execute_request: MessageClass
+    batch_execute_response: MessageClass
+    plan_response: MessageClass
     execution: MessageClass
     event: MessageClass
     get_info_request: MessageClass
@@ -62,13 +67,16 @@ class FlowContract:
         return f"`{self.plan.name}` v{self.plan.version}"
 
 
-@dataclass(frozen=True, slots=True)
 class Contracts:
-    """All flows of one bundle. A new bundle makes a new value; messages of the two never mix."""
+    """All flows of one bundle, each made when it is first asked for. A new bundle makes a new value; messages of the
+    two never mix."""
 
-    digest: str
-    pool: DescriptorPool
-    flows: tuple[FlowContract, ...]
+    def __init__(self, digest: str, pool: DescriptorPool, plans: Sequence[FlowPlan]) -> None:
+        self.digest = digest
+        self.pool = pool
+        self._plans = {_full_name(plan): plan for plan in plans}
+        self.validator = protovalidate.Validator()
+        self._made: dict[str, FlowContract] = {}
 
     @classmethod
     def of(cls, bundle: Bundle) -> Contracts:
@@ -79,16 +87,60 @@ class Contracts:
         """
         try:
             pool = pool_of(descriptor_pb2.FileDescriptorSet.FromString(bundle.descriptors))
-            validator = protovalidate.Validator()
-            flows = tuple(_contract(plan, pool, bundle.digest, validator) for plan in bundle.plans)
-        except (KeyError, TypeError, ValueError) as error:
-            raise BundleError(f"bundle {bundle.digest} is damaged: {error}; run `promptflow generate`") from error
-        return cls(bundle.digest, pool, flows)
+            contracts = cls(bundle.digest, pool, bundle.plans)
+            for service in contracts.services:
+                pool.FindServiceByName(service)
+        except (DecodeError, KeyError, TypeError, ValueError) as error:
+            raise _damaged(bundle.digest, error) from error
+        return contracts
 
     @property
     def services(self) -> tuple[str, ...]:
         """The full names of all services, in the bundle's order."""
-        return tuple(flow.service for flow in self.flows)
+        return tuple(self._plans)
+
+    @property
+    def flows(self) -> tuple[FlowContract, ...]:
+        """All flows, in the bundle's order.
+
+        Raises:
+            BundleError: as `flow`.
+        """
+        return tuple(map(self.flow, self._plans))
+
+    def flow(self, service: str) -> FlowContract:
+        """The flow behind a service.
+
+        Raises:
+            KeyError: there is none of this name.
+            BundleError: its service is not shaped as that of a flow.
+        """
+        found = self._made.get(service)
+        if found is None:
+            plan = self._plans[service]
+            try:
+                found = self._made[service] = _contract(plan, self.pool, self.digest, self.validator)
+            except (KeyError, TypeError, ValueError) as error:
+                raise _damaged(self.digest, error) from error
+        return found
+
+    def message(self, name: str) -> MessageClass:
+        """The class of a message that belongs to no flow, by its full name.
+
+        Raises:
+            BundleError: the descriptors lack it.
+        """
+        try:
+            return _class_of(self.pool.FindMessageTypeByName(name))
+        except KeyError as error:
+            raise _damaged(self.digest, error) from error
+
+    def of_flow(self, flow: str, version: int) -> FlowContract | None:
+        """One major version of a flow, if it is here."""
+        for service, plan in self._plans.items():
+            if (plan.name, plan.version) == (flow, version):
+                return self.flow(service)
+        return None
 
 
 def pool_of(files: descriptor_pb2.FileDescriptorSet) -> DescriptorPool:
@@ -126,6 +178,9 @@ def _contract(plan: FlowPlan, pool: DescriptorPool, digest: str, validator: prot
         watch_request=request("Watch"),
         get_status_request=request("GetStatus"),
         cancel_request=request("Cancel"),
+        batch_execute_request=request("BatchExecute"),
+        batch_execute_response=response("BatchExecute"),
+        plan_response=response("Plan"),
         execution=response("Execute"),
         event=response("Watch"),
         get_info_request=request("GetInfo"),
@@ -133,6 +188,10 @@ def _contract(plan: FlowPlan, pool: DescriptorPool, digest: str, validator: prot
         check_health_request=request("CheckHealth"),
         check_health_response=response("CheckHealth"),
     )
+
+
+def _damaged(digest: str, error: Exception) -> BundleError:
+    return BundleError(f"bundle {digest} is damaged: {error}; run `promptflow generate`")
 
 
 def _full_name(plan: FlowPlan) -> str:

@@ -16,9 +16,8 @@ from promptflow_server.engine.interface import Engine
 from promptflow_server.services.admission import Admission
 from promptflow_server.services.contracts import FlowContract, Message
 from promptflow_server.services.event_feed import HEARTBEAT_S, Occurrence, follow
-from promptflow_server.services.requests import masked
+from promptflow_server.services.run_views import ContractOf, RunViews
 from promptflow_server.services.submission import Order, Submission
-from promptflow_server.services.views import FlowViews
 
 _WITH_EXECUTION = frozenset({EventKind.ACCEPTED, EventKind.STARTED, EventKind.DONE})
 
@@ -47,11 +46,12 @@ class FlowExecutions:
         *,
         heartbeat_s: float = HEARTBEAT_S,
         now_ms: Callable[[], int] = unix_ms,
+        contract_of: ContractOf | None = None,
     ) -> None:
         self.contract = contract
         self.admission = admission
         self._engine = engine
-        self._views = FlowViews(contract)
+        self._views = RunViews(contract, contract_of)
         self._heartbeat_s = heartbeat_s
         self._now_ms = now_ms
 
@@ -80,6 +80,7 @@ class FlowExecutions:
             remaining_s=remaining_s if order.is_sync else None,
             to_self=order.is_sync or is_streamed,
         )
+        await self._views.prepare(run)
         return Accepted(run, order)
 
     async def find(self, execution_id: str) -> ExecutionRecord:
@@ -99,6 +100,7 @@ class FlowExecutions:
         run = await self._engine.read(execution_id)
         if (run.flow, run.version) != (self.contract.plan.name, self.contract.plan.version):
             raise unknown
+        await self._views.prepare(run)
         return run
 
     async def cancel(self, run: ExecutionRecord) -> Message:
@@ -125,7 +127,7 @@ class FlowExecutions:
 
     def show(self, run: ExecutionRecord, read_mask: Message | None = None) -> Message:
         """The `Execution` of a run, cut to its id, its status and what `read_mask` names."""
-        return masked(self._views.execution(run), read_mask)
+        return self._views.show(run, read_mask)
 
     async def events(
         self, run: ExecutionRecord, after_sequence: int, read_mask: Message | None = None
@@ -137,10 +139,10 @@ class FlowExecutions:
         """
         async with aclosing(self._follow(run, after_sequence)) as occurrences:
             async for occurrence in occurrences:
-                message = self._views.event(occurrence.event, occurrence.run)
+                message = self._views.of(occurrence.run).event(occurrence.event, occurrence.run)
                 if read_mask is not None and occurrence.event.kind in _WITH_EXECUTION:
                     shown = getattr(message, occurrence.event.kind)
-                    shown.CopyFrom(masked(shown, read_mask))
+                    shown.CopyFrom(self._views.cut(shown, read_mask))
                 yield message
 
     def _follow(self, run: ExecutionRecord, after_sequence: int) -> AsyncGenerator[Occurrence, None]:

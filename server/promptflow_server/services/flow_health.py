@@ -51,8 +51,9 @@ class FlowHealth:
 
 
 def queues_of(plan: FlowPlan) -> tuple[str, ...]:
-    """The pools that the steps of a flow need, sorted."""
-    return tuple(sorted({step.queue for step in plan.steps if step.queue is not None}))
+    """The pools that the steps of a flow need, those of the flows that they run too, sorted."""
+    own = {step.queue for step in plan.steps if step.queue is not None}
+    return tuple(sorted(own.union(*(step.pools for step in plan.steps))))
 
 
 async def _bounded(check: Awaitable[str], limit_s: float) -> str:

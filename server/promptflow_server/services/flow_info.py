@@ -27,6 +27,7 @@ def _definition_of(plan: FlowPlan) -> dict[str, Any]:
         "steps": [_step(step) for step in plan.steps],
         "result": _fields(plan.result),
         **({"outputs": dict(plan.outputs)} if plan.outputs is not None else {}),
+        **({"labels": dict(plan.labels)} if plan.labels else {}),
         **({"timeout_ms": plan.timeout_ms} if plan.timeout_ms is not None else {}),
     }
 
@@ -43,7 +44,7 @@ def _step(step: StepPlan) -> dict[str, Any]:
     }
     return {
         "name": step.name,
-        "executor": step.executor,
+        **({"executor": step.executor} if step.flow is None else {"flow": str(step.flow)}),
         "config": dict(step.config),
         "needs": list(step.needs),
         "output": _fields(step.output),

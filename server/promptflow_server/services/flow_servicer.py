@@ -9,13 +9,15 @@ from typing import Any
 import grpc
 
 from promptflow_core.records import ExecutionRecord
+from promptflow_server.services.batches import Batches, readers_of
+from promptflow_server.services.compression import decide
 from promptflow_server.services.contracts import Message
-from promptflow_server.services.errors import bad_request
 from promptflow_server.services.executions import Accepted, FlowExecutions
 from promptflow_server.services.flow_health import FlowHealth
 from promptflow_server.services.flow_info import describe
 from promptflow_server.services.patience import look_in_time, patience_s, start_in_time
-from promptflow_server.services.requests import mask_violations, read_request
+from promptflow_server.services.planning import Planner
+from promptflow_server.services.requests import check_mask, read_request
 from promptflow_server.services.submission import read_submission
 
 EXECUTION_ID_HEADER = "x-execution-id"
@@ -26,8 +28,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class FlowServicer:
     """The methods of a flow's service. Requests come as bytes, so that what cannot be parsed has its reason too."""
 
-    def __init__(self, executions: FlowExecutions, health: FlowHealth) -> None:
+    def __init__(self, executions: FlowExecutions, health: FlowHealth, batches: Batches, planner: Planner) -> None:
         self._executions = executions
+        self._batches = batches
+        self._planner = planner
         self._contract = executions.contract
         self._health = health
 
@@ -41,6 +45,8 @@ class FlowServicer:
             "Watch": streaming(self.watch, None, serialize),
             "GetStatus": unary(self.get_status, None, serialize),
             "Cancel": unary(self.cancel, None, serialize),
+            "BatchExecute": unary(self.batch_execute, None, serialize),
+            "Plan": unary(self.plan, None, serialize),
             "GetInfo": unary(self.get_info, None, serialize),
             "CheckHealth": unary(self.check_health, None, serialize),
         }
@@ -60,24 +66,23 @@ class FlowServicer:
         await announce(accepted.run, context)
         async with aclosing(self._executions.events(accepted.run, 0, accepted.order.read_mask)) as events:
             async for event in events:
-                await context.write(event)
+                await send(event, context)
 
     async def watch(self, data: bytes, context: Context) -> None:
         """Tell the events of a run after `after_sequence`."""
         request = read_request(self._contract.watch_request, data, self._contract)
+        check_mask(request.read_mask, self._contract)
         async with look_in_time(context):
             run = await self._executions.find(request.execution_id)
         await announce(run, context)
-        async with aclosing(self._executions.events(run, request.after_sequence)) as events:
+        async with aclosing(self._executions.events(run, request.after_sequence, request.read_mask)) as events:
             async for event in events:
-                await context.write(event)
+                await send(event, context)
 
     async def get_status(self, data: bytes, context: Context) -> Message:
         """Show a run as it stands."""
         request = read_request(self._contract.get_status_request, data, self._contract)
-        violations = mask_violations(request.read_mask, self._contract)
-        if violations:
-            raise bad_request(violations)
+        check_mask(request.read_mask, self._contract)
         async with look_in_time(context):
             run = await self._executions.find(request.execution_id)
         await announce(run, context)
@@ -91,6 +96,14 @@ class FlowServicer:
         await announce(run, context)
         async with look_in_time(context):
             return await self._executions.cancel(run)
+
+    async def batch_execute(self, data: bytes, context: Context) -> Message:
+        """Answer many requests, each as Execute would have."""
+        return await self._batches.execute(readers_of(self._contract, data), context)
+
+    async def plan(self, data: bytes, context: Context) -> Message:
+        """Tell what a request would run."""
+        return await self._planner.plan(read_submission(self._contract, data), patience_s(context))
 
     async def get_info(self, data: bytes, context: Context) -> Message:
         """Tell what the flow is, as this server runs it."""
@@ -122,6 +135,12 @@ async def conclude(executions: FlowExecutions, accepted: Accepted, context: Cont
 async def announce(run: ExecutionRecord, context: Context) -> None:
     """Send the headers of an answer, with the id by which the run is found again."""
     await context.send_initial_metadata(((EXECUTION_ID_HEADER, run.execution_id),))
+
+
+async def send(event: Message, context: Context) -> None:
+    """Write one message of a stream."""
+    decide(event.ByteSize(), context)
+    await context.write(event)
 
 
 def serialize(message: Message) -> bytes:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import grpc
 import structlog
 
-from promptflow_core.errors import FlowError, Reason
+from promptflow_core.errors import ErrorRecord, FlowError, Reason
+from promptflow_server.services.compression import decide
 from promptflow_server.services.errors import grpc_status_of
 
 _log = structlog.get_logger(__name__)
 
 Handler = Any
 Behaviour = Callable[[Any, Any], Any]
+T = TypeVar("T")
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
@@ -35,22 +37,76 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         return _wrapped(handler, method)
 
 
+async def settled(answer: Awaitable[T], method: str) -> T | ErrorRecord:
+    """What a part of a call answers, or the error as which its exception leaves: the other parts go on."""
+    try:
+        return await answer
+    except Exception as error:
+        return _record_of(error, method)
+
+
 def _wrapped(handler: Handler, method: str) -> Handler:
-    make, behaviour = _parts_of(handler)
+    """The same handler behind the border, in the form that takes a stream of requests.
+
+    Where gRPC itself reads the one request of a call, it leaves a call without one unanswered.
+    """
+    behaviour = _behaviour_of(handler)
+    if not handler.request_streaming:
+        behaviour = _on_stream(behaviour) if inspect.isasyncgenfunction(behaviour) else _on_unary(behaviour)
+    read, serialize = handler.request_deserializer, handler.response_serializer
+    if not handler.response_streaming:
+        guarded = _guard(_packing(behaviour, serialize), method)
+        make: Callable[..., Handler] = grpc.stream_unary_rpc_method_handler
+        return make(guarded, read, None)
     guarded = _guard_stream(behaviour, method) if inspect.isasyncgenfunction(behaviour) else _guard(behaviour, method)
-    return make(guarded, handler.request_deserializer, handler.response_serializer)
+    return grpc.stream_stream_rpc_method_handler(guarded, read, serialize)
 
 
-def _parts_of(handler: Handler) -> tuple[Callable[..., Handler], Behaviour]:
+def _on_unary(behaviour: Behaviour) -> Behaviour:
+    async def answer(requests: AsyncIterator[Any], context: Any) -> Any:
+        return await behaviour(await _only(requests), context)
+
+    return answer
+
+
+def _on_stream(behaviour: Behaviour) -> Behaviour:
+    async def answer(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        async for response in behaviour(await _only(requests), context):
+            yield response
+
+    return answer
+
+
+async def _only(requests: AsyncIterator[Any]) -> Any:
+    """The request of a call that takes one."""
+    async for request in requests:
+        return request
+    raise FlowError(Reason.MALFORMED_REQUEST, "the call carries no message, or one that was cut off")
+
+
+def _packing(behaviour: Behaviour, serialize: Callable[[Any], bytes] | None) -> Behaviour:
+    """Answers in its wire form, whose size decides whether it is packed."""
+
+    async def answer(request: Any, context: Any) -> bytes:
+        response = await behaviour(request, context)
+        data: bytes = response if serialize is None else serialize(response)
+        decide(len(data), context)
+        return data
+
+    return answer
+
+
+def _behaviour_of(handler: Handler) -> Behaviour:
     match bool(handler.request_streaming), bool(handler.response_streaming):
         case False, False:
-            return grpc.unary_unary_rpc_method_handler, handler.unary_unary
+            behaviour: Behaviour = handler.unary_unary
         case False, True:
-            return grpc.unary_stream_rpc_method_handler, handler.unary_stream
+            behaviour = handler.unary_stream
         case True, False:
-            return grpc.stream_unary_rpc_method_handler, handler.stream_unary
+            behaviour = handler.stream_unary
         case _:
-            return grpc.stream_stream_rpc_method_handler, handler.stream_stream
+            behaviour = handler.stream_stream
+    return behaviour
 
 
 def _guard(behaviour: Behaviour, method: str) -> Behaviour:
@@ -79,8 +135,12 @@ def _guard_stream(behaviour: Behaviour, method: str) -> Behaviour:
 
 
 def _status_for(error: Exception, method: str) -> grpc.Status:
+    return grpc_status_of(_record_of(error, method))
+
+
+def _record_of(error: Exception, method: str) -> ErrorRecord:
     if isinstance(error, FlowError):
-        return grpc_status_of(error.record)
+        return error.record
     reference = uuid4().hex
     _log.error("unforeseen_failure", method=method, reference=reference, exc_info=error)
     hidden = FlowError(
@@ -88,4 +148,4 @@ def _status_for(error: Exception, method: str) -> grpc.Status:
         f"the server failed in an unforeseen way; its log has the details under {reference}",
         metadata={"reference": reference},
     )
-    return grpc_status_of(hidden.record)
+    return hidden.record

@@ -21,17 +21,38 @@ SERVICES = (f"{V1}.ServerReflection", f"{V1ALPHA}.ServerReflection")
 
 def reflection_handlers(descriptors: bytes, services: tuple[str, ...]) -> list[grpc.GenericRpcHandler]:
     """Handlers that tell of `services`; `descriptors` is a serialized FileDescriptorSet in dependency order."""
+    return [_Reflection(descriptors, services)]
+
+
+class _Reflection(grpc.GenericRpcHandler):
+    """Both versions of the service. Its pool is built when it is first asked: few servers ever are."""
+
+    def __init__(self, descriptors: bytes, services: tuple[str, ...]) -> None:
+        self._descriptors = descriptors
+        self._services = services
+        self._method: Any = None
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """The one method that there is."""
+        service, _, method = str(handler_call_details.method).removeprefix("/").rpartition("/")
+        if service not in SERVICES or method != "ServerReflectionInfo":
+            return None
+        if self._method is None:
+            self._method = _handler(self._descriptors, self._services)
+        return self._method
+
+
+def _handler(descriptors: bytes, services: tuple[str, ...]) -> Any:
     files = descriptor_pb2.FileDescriptorSet.FromString(descriptors)
     for own in (health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR):
         files.file.add().ParseFromString(own.serialized_pb)
     files.file.append(_as_v1(reflection_pb2.DESCRIPTOR.serialized_pb))
     servicer: Any = aio.ReflectionServicer((*services, *SERVICES), pool=pool_of(files))
-    method = grpc.stream_stream_rpc_method_handler(
+    return grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
         reflection_pb2.ServerReflectionRequest.FromString,
         reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
-    return [grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": method}) for name in SERVICES]
 
 
 def _as_v1(data: bytes) -> descriptor_pb2.FileDescriptorProto:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
+import protovalidate
 from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from promptflow_core.errors import FlowError, Reason, Violation
-from promptflow_server.services.contracts import FlowContract, Message, MessageClass
+from promptflow_server.services.contracts import FlowContract, Message, MessageClass, reserved_of
 from promptflow_server.services.errors import bad_request
+
+
+class Rules(Protocol):
+    """Whatever knows the annotations that requests are held against."""
+
+    @property
+    def validator(self) -> protovalidate.Validator:
+        """Judges messages by their annotations."""
+        ...
 
 
 def parse_message(message_class: MessageClass, data: bytes) -> Message:
@@ -24,23 +35,33 @@ def parse_message(message_class: MessageClass, data: bytes) -> Message:
         raise FlowError(Reason.MALFORMED_REQUEST, f"the request is no `{name}`: {error}") from None
 
 
-def read_request(message_class: MessageClass, data: bytes, contract: FlowContract) -> Message:
+def read_request(message_class: MessageClass, data: bytes, rules: Rules) -> Message:
     """A message from its wire form that keeps to its annotations.
 
     Raises:
         FlowError: MALFORMED_REQUEST, or INVALID_INPUT with every violation.
     """
     message = parse_message(message_class, data)
-    violations = violations_of(message, contract)
+    violations = violations_of(message, rules)
     if violations:
         raise bad_request(violations)
     return message
 
 
-def violations_of(message: Message, contract: FlowContract) -> list[Violation]:
+def violations_of(message: Message, rules: Rules) -> list[Violation]:
     """Where a message breaks its annotations, with paths such as `tags[0].name`."""
-    found = contract.validator.collect_violations(message)
+    found = rules.validator.collect_violations(message)
     return [Violation(_path_of(violation.proto.field), violation.proto.message) for violation in found]
+
+
+def unknown_numbers(message: Message) -> list[int]:
+    """Numbers on the wire that the message does not have, and has not given up either."""
+    unknown = UnknownFieldSet(message)
+    numbers = [unknown[index].field_number for index in range(len(unknown))]
+    if not numbers:
+        return []
+    given_up = [range(reserved.start, reserved.end) for reserved in reserved_of(message.DESCRIPTOR).reserved_range]
+    return [number for number in numbers if not any(number in reserved for reserved in given_up)]
 
 
 def mask_violations(mask: Message, contract: FlowContract) -> list[Violation]:
@@ -50,6 +71,17 @@ def mask_violations(mask: Message, contract: FlowContract) -> list[Violation]:
         for path in mask.paths
         if path != "*" and not type(mask)(paths=[path]).IsValidForDescriptor(contract.execution.DESCRIPTOR)
     ]
+
+
+def check_mask(mask: Message, contract: FlowContract) -> None:
+    """Refuse a mask with paths that name nothing.
+
+    Raises:
+        FlowError: INVALID_INPUT, with every one of them.
+    """
+    violations = mask_violations(mask, contract)
+    if violations:
+        raise bad_request(violations)
 
 
 def masked(execution: Message, mask: Message | None) -> Message:

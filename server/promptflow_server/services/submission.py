@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-
-from google.protobuf.unknown_fields import UnknownFieldSet
 
 from promptflow_codegen.plan import FlowPlan
 from promptflow_core.coercion import CoercionError, coerce
 from promptflow_core.errors import Reason, Violation
 from promptflow_core.values import FileRef, NativeValue
 from promptflow_server.services.codec import RemoteFile, Upload, decode_field
-from promptflow_server.services.contracts import FlowContract, Message, reserved_of
+from promptflow_server.services.contracts import FlowContract, Message
 from promptflow_server.services.errors import bad_request
-from promptflow_server.services.requests import mask_violations, parse_message, violations_of
+from promptflow_server.services.requests import mask_violations, parse_message, unknown_numbers, violations_of
 
 MAX_REQUEST_ID_LENGTH = 128
 MAX_LABELS = 32
@@ -35,6 +33,15 @@ class Submission:
     given: Mapping[str, NativeValue]
     violations: tuple[Violation, ...] = ()
     staged_id: str = ""
+
+    def named(self, request_id: str) -> Submission:
+        """The same request with this id, where it has none of its own."""
+        if not request_id or self.request.options.request_id:
+            return self
+        request = type(self.request)()
+        request.CopyFrom(self.request)
+        request.options.request_id = request_id
+        return replace(self, request=request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,7 @@ def read_submission(contract: FlowContract, data: bytes) -> Submission:
     request = parse_message(contract.execute_request, data)
     violations = [
         Violation("", f"{contract.title} has no input {number} of this type; update the client")
-        for number in _unknown_numbers(request)
+        for number in unknown_numbers(request)
     ]
     given: dict[str, NativeValue] = {}
     names = {field.name for field in contract.plan.inputs.fields}
@@ -122,15 +129,6 @@ def is_under(execution_id: str, file: FileRef) -> bool:
 def too_large(path: str, limit_bytes: int) -> Violation:
     """What a caller reads whose file exceeds its limit."""
     return Violation(path, f"the file is larger than {limit_bytes} bytes; send a smaller one")
-
-
-def _unknown_numbers(request: Message) -> list[int]:
-    unknown = UnknownFieldSet(request)
-    numbers = [unknown[index].field_number for index in range(len(unknown))]
-    if not numbers:
-        return []
-    given_up = [range(reserved.start, reserved.end) for reserved in reserved_of(request.DESCRIPTOR).reserved_range]
-    return [number for number in numbers if not any(number in reserved for reserved in given_up)]
 
 
 def _order(submission: Submission, plan: FlowPlan) -> Order:

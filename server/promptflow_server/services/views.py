@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor_pool import DescriptorPool
 
 from promptflow_core.coercion import CoercionError
 from promptflow_core.errors import ErrorRecord, FlowError, Reason
@@ -42,7 +43,7 @@ class FlowViews:
         """An event of `run`; accepted and started show the run as it was then, done shows it as it is."""
         message = self._contract.event(execution_id=event.execution_id, sequence=event.sequence)
         _put_time(message.time, event.time_ms)
-        _put_progress(event.progress, message.progress)
+        put_progress(event.progress, message.progress)
         match event.kind:
             case EventKind.ACCEPTED:
                 self._put_execution(_as_accepted(run, event), message.accepted)
@@ -58,14 +59,14 @@ class FlowViews:
 
     def _put_execution(self, record: ExecutionRecord, target: Message) -> None:
         target.execution_id, target.status = record.execution_id, self._run_numbers[record.status]
-        _put_progress(record.progress, target.progress)
+        put_progress(record.progress, target.progress)
         if record.result is not None:
             target.result.SetInParent()
             _encode(record.result, target.result, "result")
         self._put_steps(record, target.steps)
         if record.error is not None:
             self._put_error(record.error, target.error)
-        _put_metadata(record, target.metadata)
+        put_metadata(record, target.metadata)
 
     def _put_step_event(self, event: EventRecord, target: Message) -> None:
         target.step = event.step
@@ -82,7 +83,8 @@ class FlowViews:
             self._put_error(event.error, target.error)
         if event.kind is EventKind.STEP_RETRYING:
             target.delay.FromMilliseconds(event.delay_ms)
-        if event.output is not None:
+        # A run whose bundle is nowhere any more may tell of steps that this contract does not have.
+        if event.output is not None and event.step in target.output.DESCRIPTOR.fields_by_name:
             output = getattr(target.output, event.step)
             output.SetInParent()
             _encode(event.output, output, event.step)
@@ -110,8 +112,30 @@ class FlowViews:
             self._put_error(step.error, target.error)
 
     def _put_error(self, error: ErrorRecord, target: Message) -> None:
-        status = without_unknown_details(status_of(error), self._contract.pool)
-        target.MergeFromString(status.SerializeToString())
+        put_error(error, target, self._contract.pool)
+
+
+def put_error(error: ErrorRecord, target: Message, pool: DescriptorPool) -> None:
+    """Fill a google.rpc.Status of `pool`."""
+    status = without_unknown_details(status_of(error), pool)
+    target.MergeFromString(status.SerializeToString())
+
+
+def put_progress(progress: Progress, target: Message) -> None:
+    """Fill a Progress."""
+    target.percentage, target.current_step = progress.percentage, progress.current_step
+    target.running_steps.extend(progress.running_steps)
+    target.SetInParent()
+
+
+def put_metadata(record: ExecutionRecord, target: Message) -> None:
+    """Fill the ExecutionMetadata of a run."""
+    _put_time(target.created_at, record.created_at_ms)
+    _put_time(target.started_at, record.started_at_ms)
+    _put_time(target.finished_at, record.finished_at_ms)
+    target.server, target.bundle_digest = record.server, record.bundle_digest
+    for key, value in record.labels.items():
+        target.labels[key] = value
 
 
 def _as_accepted(run: ExecutionRecord, event: EventRecord) -> ExecutionRecord:
@@ -124,10 +148,11 @@ def _as_started(run: ExecutionRecord, event: EventRecord) -> ExecutionRecord:
 
 
 def _items_by_step(steps: Mapping[str, StepRecord]) -> Mapping[str, Iterable[tuple[int, StepRecord]]]:
+    """The items of the flow's own steps; what is inside a flow that a step runs is no part of the view."""
     items: dict[str, list[tuple[int, StepRecord]]] = {}
     for path, record in steps.items():
-        step, separator, index = path.rpartition("/")
-        if separator:
+        step, _, index = path.partition("/")
+        if index.isdigit():
             items.setdefault(step, []).append((int(index), record))
     return {step: sorted(found, key=lambda item: item[0]) for step, found in items.items()}
 
@@ -143,21 +168,6 @@ def _encode(values: Mapping[str, NativeValue], target: Message, path: str) -> No
         encode_message(values, target, path)
     except CoercionError as error:
         raise FlowError(Reason.OUTPUT_INVALID, f"`{error.path}` cannot be sent: {error.message}") from None
-
-
-def _put_progress(progress: Progress, target: Message) -> None:
-    target.percentage, target.current_step = progress.percentage, progress.current_step
-    target.running_steps.extend(progress.running_steps)
-    target.SetInParent()
-
-
-def _put_metadata(record: ExecutionRecord, target: Message) -> None:
-    _put_time(target.created_at, record.created_at_ms)
-    _put_time(target.started_at, record.started_at_ms)
-    _put_time(target.finished_at, record.finished_at_ms)
-    target.server, target.bundle_digest = record.server, record.bundle_digest
-    for key, value in record.labels.items():
-        target.labels[key] = value
 
 
 def _put_time(target: Message, time_ms: int) -> None:

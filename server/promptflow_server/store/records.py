@@ -111,6 +111,13 @@ def decode_run(execution_id: str, head: Mapping[bytes, bytes], steps: Mapping[by
     )
 
 
+def decode_summary(execution_id: str, head: Mapping[str, bytes]) -> ExecutionRecord:
+    """A run by its head alone: without inputs, steps and result."""
+    named = {name.encode(): value for name, value in head.items()}
+    empty = {b"seq": b"0", b"inputs": encode_value({})}
+    return decode_run(execution_id, {**empty, **named}, {})
+
+
 def pairs(flat: Iterable[bytes]) -> dict[bytes, bytes]:
     """A dictionary from the flat list that Lua answers."""
     iterator = iter(flat)

@@ -24,6 +24,7 @@ from promptflow_server.store.records import (
     encode_record,
     pairs,
 )
+from promptflow_server.store.run_index import RunIndex
 from promptflow_workers.dispatch.clock import RedisClock, Seconds
 from promptflow_workers.dispatch.functions import FunctionLibrary
 from promptflow_workers.dispatch.link import Link
@@ -88,6 +89,7 @@ class StateManager:
         source = files("promptflow_server.store").joinpath("lua/executions.lua")
         self._library = FunctionLibrary.versioned(LAYOUT, source.read_text("utf-8"))
         self.clock = clock or RedisClock()
+        self.index = RunIndex(link)
 
     async def create(self, record: ExecutionRecord, accepted: EventRecord) -> bool:
         """Record a new run and its first event; False where a run of this id is there already, which stays as it is.

@@ -37,6 +37,7 @@ class Stack:
     queues: tuple[str, ...]
     host: str = LOOPBACK
     workers: int = 1
+    with_gateway: bool = True
 
     @property
     def logs(self) -> Path:
@@ -54,7 +55,7 @@ class Stack:
         Raises:
             GatewayError: Envoy would not run the project's `envoy.yaml`, or not serve `contract`.
         """
-        folder = self.data / "envoy"
+        folder = self._edge_folder
         write_transcoder(contract, folder)
         config = folder / "envoy.json"
         config.write_bytes(derive_config(source_config(self.project), self._instance(folder)))
@@ -84,7 +85,7 @@ class Stack:
 
     def _server(self) -> Part:
         address = f"{LOOPBACK}:{self.ports.grpc}"
-        command = (*_COMMAND, "server", "--project", str(self.project), "--address", address)
+        command = (*_COMMAND, "server", "--project", str(self.project), "--address", address, *self._edge_options)
         return Part(
             name="server",
             command=command,
@@ -102,6 +103,16 @@ class Stack:
             servers=(Address(LOOPBACK, self.ports.grpc),),
             xds_folder=folder.resolve(),
         )
+
+    @property
+    def _edge_folder(self) -> Path:
+        return self.data / "envoy"
+
+    @property
+    def _edge_options(self) -> tuple[str, ...]:
+        if not self.with_gateway:
+            return ()
+        return "--edge-folder", str(self._edge_folder), "--edge-admin", f"{LOOPBACK}:{self.ports.admin}"
 
     @property
     def _probed_host(self) -> str:

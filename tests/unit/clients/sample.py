@@ -77,9 +77,12 @@ def sample_plan() -> FlowPlan:
 class Sample:
     """The generated packages of the flow."""
 
+    folder: Path
     client: ModuleType
     messages: Any
     index: ModuleType
+    sync_flow: ModuleType
+    sync: ModuleType
 
 
 def import_sample(folder: Path) -> Sample:
@@ -91,9 +94,12 @@ def import_sample(folder: Path) -> Sample:
     compile_protos(folder)
     sys.path.append(str(folder))
     return Sample(
+        folder,
         importlib.import_module(f"{PACKAGE}.client"),
         importlib.import_module(f"{PACKAGE}.sample_pb2"),
         importlib.import_module("sample_api.client"),
+        importlib.import_module(f"{PACKAGE}.sync"),
+        importlib.import_module("sample_api.sync"),
     )
 
 

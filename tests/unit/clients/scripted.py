@@ -75,6 +75,7 @@ class ScriptedServer:
     calls: list[tuple[str, Message]] = field(default_factory=list[tuple[str, Message]])
     headers: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     remaining_s: list[float | None] = field(default_factory=list[float | None])
+    asked_once: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def asked(self, method: str) -> list[Message]:
@@ -84,6 +85,7 @@ class ScriptedServer:
     async def play(self, method: str, request: Message, context: Any) -> AsyncIterator[Message]:
         """Do what the next script of `method` says."""
         self.calls.append((method, request))
+        self.asked_once.set()
         self.headers.append(dict(context.invocation_metadata()))
         self.remaining_s.append(context.time_remaining())
         assert self.scripts.get(method), f"no script left for {method}"

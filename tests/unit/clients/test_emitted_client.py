@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from tests.unit.clients.sample import PACKAGE, ROOT, Sample, sample_plan
 
 from promptflow_client import PromptFlowBase
 from promptflow_codegen.emit.python_client import CALL_PARAMETERS, CLIENT_ATTRIBUTES, emit_clients
-from promptflow_codegen.plan import FlowPlan, StepPlan
+from promptflow_codegen.plan import FlowPlan, FlowRef, StepPlan
 from promptflow_core.types import EnumType, FieldType, Kind, ListType, MapType, ObjectType, scalar
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -47,10 +48,10 @@ def flow(
 
 @pytest.mark.parametrize("plan", [sentiment_plan(), sample_plan()], ids=lambda plan: str(plan.name))
 def test_the_client_reads_as_committed(plan: FlowPlan) -> None:
-    root = plan.package.partition(".")[0]
     for path, text in emit_clients([plan]).items():
         if text:
-            golden = GOLDEN / plan.name / f"{'flow' if path != f'{root}/client.py' else 'index'}.py.txt"
+            what = "flow" if "/v1/" in path else "index"
+            golden = GOLDEN / plan.name / f"{what}{'_sync' if path.endswith('/sync.py') else ''}.py.txt"
             if os.environ.get("UPDATE_GOLDEN"):
                 golden.parent.mkdir(parents=True, exist_ok=True)
                 golden.write_text(text, "utf-8")
@@ -178,9 +179,11 @@ def test_emitted_clients_pass_ruff(emitted: Path, command: list[str]) -> None:
 
 USAGE = """
 from promptflow_api.client import PromptFlow
-from promptflow_client import Done, File, StepCompleted, StepProgress
+from promptflow_client import Done, StepCompleted, StepProgress
 from promptflow_api.flows.sentiment_analysis.v1.client import SentimentAnalyzerOutput
+from promptflow_client import ExecutionStatus, PlanDecision, PromptFlowError
 from sample_api.client import PromptFlow as Samples
+from sample_api.sync import PromptFlow as BlockingSamples
 
 async def main() -> str:
     async with PromptFlow("localhost:50051") as pf:
@@ -194,6 +197,8 @@ async def main() -> str:
                     print(percentage + 1)
                 case Done(execution=execution) if execution.result is not None:
                     print(execution.result.analyze.confidence + 1)
+                case _:
+                    pass
         await pf.close_.run()
         return result.analyze.label
 
@@ -202,8 +207,35 @@ async def samples() -> None:
         json = {"a": [1]}
         result = await pf.sample.run(text="x", count=1, page=b"", color="red", tags=["a"], class_="c", anything=json)
         print(result.echo.text + "", result.each[0].str_, result.maybe.text if result.maybe else None)
+        outcomes = await pf.sample.run_batch([{"text": "x", "count": 1, "class_": "c"}, {"text": "y", "count": 2}])
+        print([found.message if isinstance(found, PromptFlowError) else found.echo.text for found in outcomes])
+        plan = await pf.sample.plan(text="x", count=1)
+        print(plan.steps[0].decision is PlanDecision.RUNS)
+        print([execution.execution_id + "" async for execution in pf.executions(status=ExecutionStatus.FAILED)])
         {wrong}
+
+def blocking() -> str:
+    with BlockingSamples("localhost:50051") as pf:
+        result = pf.sample.run(text="x", count=1)
+        with pf.sample.stream(text="x", count=1) as events:
+            for event in events:
+                match event:
+                    case Done(execution=execution) if execution.result is not None:
+                        print(execution.result.echo.text + "")
+                    case _:
+                        print(event.sequence + 1)
+        handle = pf.sample.start(text="x", count=1)
+        steps = handle.status(read_mask=["steps"]).steps
+        print(steps.echo.output.text if steps.echo.output else handle.execution_id + "")
+        {blocking}
+        return result.echo.text or ""
 """
+WRONG_BLOCKING = {
+    "an input that is missing": ("pf.sample.run(text='x')", "count"),
+    "an await": ("print(pf.sample.run(text='x', count=1).__await__)", "__await__"),
+    "an input of a batch that is missing": ("pf.sample.run_batch([{'text': 'x'}])", "count"),
+    "a field that does not exist": ("print(handle.result().ecko)", "ecko"),
+}
 WRONG = {
     "nothing": ("pass", ""),
     "an input that is missing": ("await pf.sample.run(text='x')", "count"),
@@ -216,8 +248,10 @@ WRONG = {
 
 @pytest.mark.timeout(120)
 def test_emitted_clients_are_typed_strictly(emitted: Path, tmp_path: Path) -> None:
-    for number, (wrong, _) in enumerate(WRONG.values()):
-        (tmp_path / f"usage{number}.py").write_text(USAGE.replace("{wrong}", wrong))
+    wrongs = [(wrong, "pass", expected) for wrong, expected in WRONG.values()]
+    wrongs += [("pass", wrong, expected) for wrong, expected in WRONG_BLOCKING.values()]
+    for number, (wrong, blocking, _) in enumerate(wrongs):
+        (tmp_path / f"usage{number}.py").write_text(USAGE.replace("{wrong}", wrong).replace("{blocking}", blocking))
     (tmp_path / "mypy.ini").write_text(
         "[mypy]\nstrict = true\nnamespace_packages = true\nexplicit_package_bases = true\n"
     )
@@ -225,11 +259,33 @@ def test_emitted_clients_are_typed_strictly(emitted: Path, tmp_path: Path) -> No
     command = [sys.executable, "-m", "mypy", "--config-file", str(tmp_path / "mypy.ini"), str(emitted), str(tmp_path)]
     check = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False, env=environment)
     found = [line for line in check.stdout.splitlines() if ": error: " in line]
-    assert len(found) == len(WRONG) - 1, check.stdout
-    for number, (_, expected) in enumerate(WRONG.values()):
+    assert len(found) == len(wrongs) - 1, check.stdout
+    for number, (_, _, expected) in enumerate(wrongs):
         lines = [line for line in found if f"usage{number}.py" in line]
         assert all(expected in line for line in lines), lines
         assert len(lines) == (1 if expected else 0)
+
+
+@pytest.mark.timeout(120)
+def test_a_program_that_uses_the_emitted_clients_is_strict_to_pyright(emitted: Path, tmp_path: Path) -> None:
+    (tmp_path / "usage.py").write_text(USAGE.replace("{wrong}", "pass").replace("{blocking}", "pass"))
+    (tmp_path / "wrong.py").write_text(USAGE.replace("{wrong}", "pass").replace("{blocking}", "print(result.ecko)"))
+    settings = {
+        "include": ["usage.py", "wrong.py"],
+        "typeCheckingMode": "strict",
+        "pythonVersion": "3.11",
+        "extraPaths": [str(emitted), str(ROOT / "clients/python")],
+    }
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "basedpyright", "--outputjson", "--pythonpath", sys.executable]
+    check = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False, cwd=tmp_path)
+    found = [
+        (Path(each["file"]).name, each["message"].split("\n")[0])
+        for each in json.loads(check.stdout)["generalDiagnostics"]
+        if each["severity"] == "error"
+    ]
+    assert {name for name, _ in found} == {"wrong.py"}, found
+    assert any("ecko" in message for _, message in found)
 
 
 def test_awkward_names_reach_the_wire_as_they_are_written(sample: Sample) -> None:
@@ -256,6 +312,23 @@ def test_a_step_after_a_skippable_one_may_be_absent() -> None:
     assert "first: FirstOutput | None = None" in lines
     assert "second: SecondOutput | None = None" in lines
     assert "other: OtherOutput" in lines
+
+
+def test_a_step_that_runs_a_flow_has_that_flows_result() -> None:
+    callee = flow("inner", 2)
+    calls = tuple(
+        StepPlan(name, "", None, callee.result, flow=FlowRef("inner", 2), for_each=each)
+        for name, each in (("call", None), ("calls", "{{ inputs.x }}"))
+    )
+    own = StepPlan("own", "transform", None, ObjectType((FieldType("text", TEXT),)))
+    plan = replace(flow("outer"), steps=(*calls, own))
+    text = emit_clients([plan, callee])["promptflow_api/flows/outer/v1/client.py"]
+    lines = [line.strip() for line in text.splitlines()]
+    assert "from ...inner.v2.client import Result as InnerV2Result" in lines
+    assert {"call: InnerV2Result", "calls: tuple[InnerV2Result, ...] = ()"} < set(lines)
+    assert {"call: Step[InnerV2Result]", "calls: ForEachStep[InnerV2Result]", "own: Step[OwnOutput]"} < set(lines)
+    assert "StepValue: TypeAlias = InnerV2Result | OwnOutput" in lines
+    assert "class InnerV2Result" not in text
 
 
 def any_of(plan: FlowPlan) -> Any:

@@ -78,7 +78,7 @@ def field(draw: st.DrawFn, name: str, depth: int) -> dict[str, Any]:
 @st.composite
 def flows(draw: st.DrawFn) -> dict[str, Any]:
     """A flow that passes the check: inputs of any type, steps of four executors, perhaps outputs."""
-    inputs = draw(fields())
+    inputs = [*(one for one in draw(fields()) if one["name"] != "anything"), {"name": "anything", "type": "json"}]
     steps = [draw(step(name)) for name in draw(names)]
     flow: dict[str, Any] = {"name": draw(st.sampled_from(("google", "buf", "v1", "mail_triage"))), "inputs": inputs}
     flow |= {"version": draw(st.integers(1, 3)), "description": draw(texts), "steps": steps}
@@ -102,14 +102,15 @@ def config(draw: st.DrawFn, executor: str) -> dict[str, Any]:
         case "transform":
             declared = draw(field("value", 1))
             return {key: declared[key] for key in ("type", "fields", "values") if key in declared} | {
-                "value": "{{ 1 }}"
+                "value": "{{ inputs.anything }}"
             }
         case "combine":
             keys = ("name", "type", "fields", "values")
             declared_fields = draw(fields(1))
             return {
                 "fields": [
-                    {key: one[key] for key in keys if key in one} | {"value": "{{ 1 }}"} for one in declared_fields
+                    {key: one[key] for key in keys if key in one} | {"value": "{{ inputs.anything }}"}
+                    for one in declared_fields
                 ]
             }
         case "decision_maker":

@@ -19,7 +19,7 @@ inputs:
 steps:
   - name: last
     executor: transform
-    config: {type: number, value: "{{ steps.each | length + steps.first.value | length }}"}
+    config: {type: number, value: "{{ steps.each | default([]) | length + steps.first.value | length }}"}
   - name: each
     executor: sentiment_analyzer
     needs: [unread]
@@ -34,7 +34,7 @@ steps:
   - {name: unread, executor: transform, description: Nobody reads it., config: {value: x}}
 outputs:
   count: "{{ steps.last.value }}"
-  labels: {type: "string[]", value: "{{ steps.each | map(attribute='label') }}"}
+  labels: {type: "string[]", value: "{{ steps.each | default([]) | map(attribute='label') }}"}
   nested: {type: "object", fields: [{name: a}], value: {a: "{{ inputs.texts[0] }}"}}
 """
 
@@ -72,7 +72,7 @@ def test_a_result_is_typed_by_its_outputs(catalog: Catalog) -> None:
     }
     assert plan.outputs == {
         "count": "{{ steps.last.value }}",
-        "labels": "{{ steps.each | map(attribute='label') }}",
+        "labels": "{{ steps.each | default([]) | map(attribute='label') }}",
         "nested": {"a": "{{ inputs.texts[0] }}"},
     }
 

@@ -85,5 +85,42 @@ def test_what_a_constraint_says_is_enforced(fields: dict[str, Any], expected: li
     assert told == expected
 
 
+ITEMS = """
+name: a
+inputs:
+  - {name: page, type: file, accept: [image/*, application/pdf]}
+  - {name: words, type: "string[]", items: {min_length: 2, max_length: 3}}
+  - {name: pages, type: "file[]", items: {accept: [text/plain], max_bytes: 3}}
+  - {name: small, type: integer, format: int32, max: 5}
+steps:
+  - {name: x, executor: transform, config: {value: a}}
+"""
+OF_ITEMS: tuple[tuple[dict[str, Any], list[str]], ...] = (
+    ({"page": {"content_type": "image/png"}}, []),
+    ({"page": {"content_type": "IMAGE/PNG; a=b"}}, []),
+    ({"page": {"content_type": "application/pdf"}}, []),
+    ({"page": {"file_id": "x"}}, []),
+    ({"page": {"content_type": "application/pdfx"}}, ["page accept"]),
+    ({"page": {"content_type": "text/html"}}, ["page accept"]),
+    ({"words": ["ab", "abc"]}, []),
+    ({"words": ["a"]}, ["words string.min_len"]),
+    ({"words": ["ab", "abcd"]}, ["words string.max_len"]),
+    ({"pages": [{"content_type": "text/plain", "content": b"abc"}]}, []),
+    ({"pages": [{"content_type": "image/png"}, {"content": b"abcd"}]}, ["pages accept", "pages max_bytes"]),
+    ({"small": 5}, []),
+    ({"small": 6}, ["small int32.lte"]),
+)
+
+
+@pytest.mark.parametrize(("fields", "expected"), OF_ITEMS, ids=lambda value: repr(value)[:60])
+def test_what_holds_for_items_and_types_of_files_is_enforced(
+    fields: dict[str, Any], expected: list[str], catalog: Catalog
+) -> None:
+    message = message_class(compile_flow(ITEMS, catalog), "promptflow_api.flows.a.v1.ExecuteRequest")(**fields)
+    violations = protovalidate.Validator().collect_violations(message)
+    told = sorted(f"{found.proto.field.elements[0].field_name} {found.proto.rule_id}" for found in violations)
+    assert told == expected
+
+
 def test_texts_are_quoted_for_proto_files() -> None:
     assert quoted('a"b\\c\n\té€\u200b') == '"a\\"b\\\\c\\012\\011é€\\342\\200\\213"'

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1epromptflow_api/v1/errors.proto\x12\x11promptflow_api.v1\"\x9a\x04\n\x0b\x45rrorReason\"\x8a\x04\n\x05Value\x12\x15\n\x11VALUE_UNSPECIFIED\x10\x00\x12\x11\n\rINVALID_INPUT\x10\x01\x12\x15\n\x11MALFORMED_REQUEST\x10\x02\x12\x13\n\x0f\x46ILE_UNREADABLE\x10\x03\x12\x12\n\x0e\x46ILE_TOO_LARGE\x10\x04\x12\x12\n\x0e\x46LOW_NOT_FOUND\x10\x05\x12\x17\n\x13\x45XECUTION_NOT_FOUND\x10\x06\x12\x15\n\x11REQUEST_ID_REUSED\x10\x07\x12\x19\n\x15SEQUENCE_OUT_OF_RANGE\x10\x08\x12\x13\n\x0fTEMPLATE_FAILED\x10\t\x12\x12\n\x0eTEMPLATE_LIMIT\x10\n\x12\x12\n\x0e\x43ONFIG_INVALID\x10\x0b\x12\x12\n\x0eOUTPUT_INVALID\x10\x0c\x12\x13\n\x0f\x45XECUTOR_FAILED\x10\r\x12\x10\n\x0cSTEP_TIMEOUT\x10\x0e\x12\x15\n\x11\x45XECUTION_TIMEOUT\x10\x0f\x12\x17\n\x13\x45XECUTION_CANCELLED\x10\x10\x12\x0f\n\x0bWORKER_LOST\x10\x11\x12\x0e\n\nNO_WORKERS\x10\x12\x12\x0e\n\nQUEUE_FULL\x10\x13\x12\x15\n\x11MODEL_UNAVAILABLE\x10\x14\x12\x15\n\x11STORE_UNAVAILABLE\x10\x15\x12\x13\n\x0fSERVER_DRAINING\x10\x16\x12\x0e\n\nCRASH_LOOP\x10\x17\x12\x0c\n\x08INTERNAL\x10\x18\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1epromptflow_api/v1/errors.proto\x12\x11promptflow_api.v1\"\xd7\x04\n\x0b\x45rrorReason\"\xc7\x04\n\x05Value\x12\x15\n\x11VALUE_UNSPECIFIED\x10\x00\x12\x11\n\rINVALID_INPUT\x10\x01\x12\x15\n\x11MALFORMED_REQUEST\x10\x02\x12\x13\n\x0f\x46ILE_UNREADABLE\x10\x03\x12\x12\n\x0e\x46ILE_TOO_LARGE\x10\x04\x12\x12\n\x0e\x46LOW_NOT_FOUND\x10\x05\x12\x17\n\x13\x45XECUTION_NOT_FOUND\x10\x06\x12\x15\n\x11REQUEST_ID_REUSED\x10\x07\x12\x19\n\x15SEQUENCE_OUT_OF_RANGE\x10\x08\x12\x13\n\x0fTEMPLATE_FAILED\x10\t\x12\x12\n\x0eTEMPLATE_LIMIT\x10\n\x12\x12\n\x0e\x43ONFIG_INVALID\x10\x0b\x12\x12\n\x0eOUTPUT_INVALID\x10\x0c\x12\x13\n\x0f\x45XECUTOR_FAILED\x10\r\x12\x10\n\x0cSTEP_TIMEOUT\x10\x0e\x12\x15\n\x11\x45XECUTION_TIMEOUT\x10\x0f\x12\x17\n\x13\x45XECUTION_CANCELLED\x10\x10\x12\x0f\n\x0bWORKER_LOST\x10\x11\x12\x0e\n\nNO_WORKERS\x10\x12\x12\x0e\n\nQUEUE_FULL\x10\x13\x12\x15\n\x11MODEL_UNAVAILABLE\x10\x14\x12\x15\n\x11STORE_UNAVAILABLE\x10\x15\x12\x13\n\x0fSERVER_DRAINING\x10\x16\x12\x0e\n\nCRASH_LOOP\x10\x17\x12\x0c\n\x08INTERNAL\x10\x18\x12\x12\n\x0e\x42UNDLE_REFUSED\x10\x19\x12\x13\n\x0f\x42UNDLE_CONFLICT\x10\x1a\x12\x12\n\x0e\x43\x41LLER_REFUSED\x10\x1b\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,7 +32,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'promptflow_api.v1.errors_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=54
-  _globals['_ERRORREASON']._serialized_end=592
+  _globals['_ERRORREASON']._serialized_end=653
   _globals['_ERRORREASON_VALUE']._serialized_start=70
-  _globals['_ERRORREASON_VALUE']._serialized_end=592
+  _globals['_ERRORREASON_VALUE']._serialized_end=653
 # @@protoc_insertion_point(module_scope)

@@ -34,6 +34,9 @@ class ErrorReason(_message.Message):
         SERVER_DRAINING: _ClassVar[ErrorReason.Value]
         CRASH_LOOP: _ClassVar[ErrorReason.Value]
         INTERNAL: _ClassVar[ErrorReason.Value]
+        BUNDLE_REFUSED: _ClassVar[ErrorReason.Value]
+        BUNDLE_CONFLICT: _ClassVar[ErrorReason.Value]
+        CALLER_REFUSED: _ClassVar[ErrorReason.Value]
     VALUE_UNSPECIFIED: ErrorReason.Value
     INVALID_INPUT: ErrorReason.Value
     MALFORMED_REQUEST: ErrorReason.Value
@@ -59,4 +62,7 @@ class ErrorReason(_message.Message):
     SERVER_DRAINING: ErrorReason.Value
     CRASH_LOOP: ErrorReason.Value
     INTERNAL: ErrorReason.Value
+    BUNDLE_REFUSED: ErrorReason.Value
+    BUNDLE_CONFLICT: ErrorReason.Value
+    CALLER_REFUSED: ErrorReason.Value
     def __init__(self) -> None: ...

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$promptflow_api/v1/flow_service.proto\x12\x11promptflow_api.v1\"N\n\x10ListFlowsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"\x96\x01\n\x11ListFlowsResponse\x12\x34\n\x05\x66lows\x18\x01 \x03(\x0b\x32\x1e.promptflow_api.v1.FlowSummaryR\x05\x66lows\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12#\n\rbundle_digest\x18\x03 \x01(\tR\x0c\x62undleDigest\"\x8b\x01\n\x0b\x46lowSummary\x12\x12\n\x04\x66low\x18\x01 \x01(\tR\x04\x66low\x12\x18\n\x07version\x18\x02 \x01(\x05R\x07version\x12 \n\x0b\x64\x65scription\x18\x03 \x01(\tR\x0b\x64\x65scription\x12\x18\n\x07service\x18\x04 \x01(\tR\x07service\x12\x12\n\x04path\x18\x05 \x01(\tR\x04path\"S\n\x14PublishBundleRequest\x12\x16\n\x06\x62undle\x18\x01 \x01(\x0cR\x06\x62undle\x12#\n\rvalidate_only\x18\x02 \x01(\x08R\x0cvalidateOnly\"e\n\x15PublishBundleResponse\x12#\n\rbundle_digest\x18\x01 \x01(\tR\x0c\x62undleDigest\x12\'\n\x0fprevious_digest\x18\x02 \x01(\tR\x0epreviousDigest2\xc9\x01\n\x0b\x46lowService\x12V\n\tListFlows\x12#.promptflow_api.v1.ListFlowsRequest\x1a$.promptflow_api.v1.ListFlowsResponse\x12\x62\n\rPublishBundle\x12\'.promptflow_api.v1.PublishBundleRequest\x1a(.promptflow_api.v1.PublishBundleResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$promptflow_api/v1/flow_service.proto\x12\x11promptflow_api.v1\"N\n\x10ListFlowsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"\x96\x01\n\x11ListFlowsResponse\x12\x34\n\x05\x66lows\x18\x01 \x03(\x0b\x32\x1e.promptflow_api.v1.FlowSummaryR\x05\x66lows\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12#\n\rbundle_digest\x18\x03 \x01(\tR\x0c\x62undleDigest\"\xa3\x01\n\x0b\x46lowSummary\x12\x12\n\x04\x66low\x18\x01 \x01(\tR\x04\x66low\x12\x18\n\x07version\x18\x02 \x01(\x05R\x07version\x12 \n\x0b\x64\x65scription\x18\x03 \x01(\tR\x0b\x64\x65scription\x12\x18\n\x07service\x18\x04 \x01(\tR\x07service\x12\x12\n\x04path\x18\x05 \x01(\tR\x04path\x12\x16\n\x06\x64igest\x18\x06 \x01(\tR\x06\x64igest\"S\n\x14PublishBundleRequest\x12\x16\n\x06\x62undle\x18\x01 \x01(\x0cR\x06\x62undle\x12#\n\rvalidate_only\x18\x02 \x01(\x08R\x0cvalidateOnly\"e\n\x15PublishBundleResponse\x12#\n\rbundle_digest\x18\x01 \x01(\tR\x0c\x62undleDigest\x12\'\n\x0fprevious_digest\x18\x02 \x01(\tR\x0epreviousDigest2\xc9\x01\n\x0b\x46lowService\x12V\n\tListFlows\x12#.promptflow_api.v1.ListFlowsRequest\x1a$.promptflow_api.v1.ListFlowsResponse\x12\x62\n\rPublishBundle\x12\'.promptflow_api.v1.PublishBundleRequest\x1a(.promptflow_api.v1.PublishBundleResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,11 +36,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTFLOWSRESPONSE']._serialized_start=140
   _globals['_LISTFLOWSRESPONSE']._serialized_end=290
   _globals['_FLOWSUMMARY']._serialized_start=293
-  _globals['_FLOWSUMMARY']._serialized_end=432
-  _globals['_PUBLISHBUNDLEREQUEST']._serialized_start=434
-  _globals['_PUBLISHBUNDLEREQUEST']._serialized_end=517
-  _globals['_PUBLISHBUNDLERESPONSE']._serialized_start=519
-  _globals['_PUBLISHBUNDLERESPONSE']._serialized_end=620
-  _globals['_FLOWSERVICE']._serialized_start=623
-  _globals['_FLOWSERVICE']._serialized_end=824
+  _globals['_FLOWSUMMARY']._serialized_end=456
+  _globals['_PUBLISHBUNDLEREQUEST']._serialized_start=458
+  _globals['_PUBLISHBUNDLEREQUEST']._serialized_end=541
+  _globals['_PUBLISHBUNDLERESPONSE']._serialized_start=543
+  _globals['_PUBLISHBUNDLERESPONSE']._serialized_end=644
+  _globals['_FLOWSERVICE']._serialized_start=647
+  _globals['_FLOWSERVICE']._serialized_end=848
 # @@protoc_insertion_point(module_scope)

@@ -25,18 +25,20 @@ class ListFlowsResponse(_message.Message):
     def __init__(self, flows: _Optional[_Iterable[_Union[FlowSummary, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., bundle_digest: _Optional[str] = ...) -> None: ...
 
 class FlowSummary(_message.Message):
-    __slots__ = ("flow", "version", "description", "service", "path")
+    __slots__ = ("flow", "version", "description", "service", "path", "digest")
     FLOW_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
     flow: str
     version: int
     description: str
     service: str
     path: str
-    def __init__(self, flow: _Optional[str] = ..., version: _Optional[int] = ..., description: _Optional[str] = ..., service: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
+    digest: str
+    def __init__(self, flow: _Optional[str] = ..., version: _Optional[int] = ..., description: _Optional[str] = ..., service: _Optional[str] = ..., path: _Optional[str] = ..., digest: _Optional[str] = ...) -> None: ...
 
 class PublishBundleRequest(_message.Message):
     __slots__ = ("bundle", "validate_only")

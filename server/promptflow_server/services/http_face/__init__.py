@@ -8,6 +8,7 @@ reserved_names  names that a flow has given up, passed over in documents
 form_parts multipart/form-data as a stream of parts
 forms      parts as a submission: files go to the file store as they arrive
 bodies     a body by its content type
+encodings  a body that came packed
 framing    events as Server-Sent Events, NDJSON or a JSON array
 servicer   the methods
 """

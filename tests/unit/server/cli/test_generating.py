@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from promptflow_codegen.bundle import load_bundle
+from promptflow_codegen.diagnostics_formats import DiagnosticsFormat
 from promptflow_codegen.project import Project
 from promptflow_server.cli.failures import CommandError
 from promptflow_server.cli.generating import check_command, generate_command
@@ -53,7 +56,7 @@ def test_check_names_what_is_not_as_generated_and_mends_nothing(
     (project / PROTO).write_text("edited by hand")
     with pytest.raises(CommandError, match="1 generated file is out of date; run `promptflow generate`"):
         check_command(project)
-    assert f"{PROTO}: not as it would be generated" in capsys.readouterr().out
+    assert f"{PROTO}:1:1: error[out-of-date]: not as it would be generated" in capsys.readouterr().out
     assert (project / PROTO).read_text() == "edited by hand"
 
 
@@ -66,6 +69,23 @@ def test_a_wrong_flow_is_shown_with_its_place_and_nothing_is_written(
             command(project)
         assert "flows/shout.yaml:6:15: error[" in capsys.readouterr().out
     assert files_in(project) == {"flows/shout.yaml"}
+
+
+@pytest.mark.parametrize("command", [generate_command, check_command])
+def test_a_format_for_tools_is_all_that_is_printed(
+    command: Callable[[Path, DiagnosticsFormat], None], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "flows" / "shout.yaml").write_text(FLOW.replace("executor: transform", "executor: transfrom"))
+    with pytest.raises(CommandError, match="1 error in the flows"):
+        command(project, DiagnosticsFormat.JSON)
+    (found,) = json.loads(capsys.readouterr().out)["diagnostics"]
+    assert (found["file"], found["line"], found["code"]) == ("flows/shout.yaml", 6, "unknown-executor")
+    (project / "flows" / "shout.yaml").write_text(FLOW)
+    generate_command(project, DiagnosticsFormat.GITHUB)
+    check_command(project, DiagnosticsFormat.GITHUB)
+    assert capsys.readouterr().out == ""
+    check_command(project, DiagnosticsFormat.SARIF)
+    assert json.loads(capsys.readouterr().out)["runs"][0]["results"] == []
 
 
 def test_the_bundle_lies_in_the_project_wherever_its_data_do(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from promptflow_codegen.plan import FlowPlan, StepPlan
+from promptflow_codegen.plan import FlowPlan, FlowRef, StepPlan
 from promptflow_codegen.template_syntax import parse_template
 from promptflow_core.types import SCALARS, FieldType, Kind, ListType, ObjectType
+from promptflow_server.engine.program import Program
+from promptflow_server.engine.templates import TemplateEngine
 
 ANY = SCALARS[Kind.JSON]
 INPUTS = ObjectType(
@@ -38,6 +41,27 @@ def flow(*steps: StepPlan, outputs: Mapping[str, Any] | None = None, **fields: A
     return FlowPlan(
         "sample", 1, "pkg", "SampleService", steps=steps, outputs=outputs, result=result, **{**defaults, **fields}
     )
+
+
+def callee(name: str, *steps: StepPlan, version: int = 1, **fields: Any) -> FlowPlan:
+    """A flow that others run; its result is typed by its steps, unless `outputs` and `result` say otherwise."""
+    return replace(flow(*steps, **{"source": f"flows/{name}.yaml", **fields}), name=name, version=version)
+
+
+def call(name: str, flow: FlowPlan, config: Mapping[str, Any] | None = None, **fields: Any) -> StepPlan:
+    """A step that runs a flow."""
+    ref = FlowRef(flow.name, flow.version)
+    return step(name, config=dict(config or {}), executor="", output=flow.result, flow=ref, **fields)
+
+
+def program(plan: FlowPlan, *callees: FlowPlan) -> Program:
+    """The plan with the flows that it runs; each may run those before it."""
+    known: dict[FlowRef, Program] = {}
+    for one in (*callees, plan):
+        below = {step.flow: known[step.flow] for step in one.steps if step.flow is not None}
+        made = Program(one, TemplateEngine(one), below)
+        known[FlowRef(one.name, one.version)] = made
+    return made
 
 
 def _steps_read(value: Any) -> list[str]:

@@ -7,13 +7,14 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+from tests.unit.server.engine.plans import program
+
 from promptflow_codegen.plan import FlowPlan
 from promptflow_core.errors import ErrorRecord, Reason
 from promptflow_core.records import EventRecord, ExecutionRecord, ExecutionStatus, call_id
 from promptflow_core.values import decode_value
 from promptflow_server.engine.machine import Transition, advance
 from promptflow_server.engine.run_state import RunState
-from promptflow_server.engine.templates import TemplateEngine
 from promptflow_server.engine.transitions import (
     AckCall,
     Announce,
@@ -33,9 +34,8 @@ NOW = 1_000_000
 class Playbook:
     """A run that a test leads through the machine. `on` takes one turn; what it said is in `events` and `commands`."""
 
-    def __init__(self, plan: FlowPlan, *, timeout_ms: int = 0, **inputs: Any) -> None:
-        self.plan = plan
-        self.templates = TemplateEngine(plan)
+    def __init__(self, plan: FlowPlan, *callees: FlowPlan, timeout_ms: int = 0, **inputs: Any) -> None:
+        self.program = program(plan, *callees)
         self.rng = Random(5)
         record = ExecutionRecord(
             execution_id=RUN,
@@ -48,12 +48,12 @@ class Playbook:
             created_at_ms=NOW,
             deadline_at_ms=NOW + timeout_ms if timeout_ms else 0,
         )
-        self.state = RunState.of(plan, record, server="s1", epoch=3)
+        self.state = RunState.of(self.program, record, server="s1", epoch=3)
         self.last = Transition(self.state, None, ())
 
     def on(self, *events: RunEvent, at: int = 0) -> Playbook:
         """What happens, `at` ms after the beginning."""
-        self.last = advance(self.state, events, renderer=self.templates, now_ms=NOW + at, rng=self.rng)
+        self.last = advance(self.state, events, now_ms=NOW + at, rng=self.rng)
         self.state = self.last.state
         return self
 
@@ -63,7 +63,7 @@ class Playbook:
 
     def reopened(self, server: str = "s2", epoch: int = 4, *events: RunEvent, at: int = 0) -> Playbook:
         """Another server goes on from what is recorded."""
-        self.state = RunState.of(self.plan, self.state.record, server=server, epoch=epoch)
+        self.state = RunState.of(self.program, self.state.record, server=server, epoch=epoch)
         return self.on(Opened(), *events, at=at)
 
     @property
@@ -147,5 +147,5 @@ def sequences(commits: Sequence[EventRecord]) -> list[int]:
 
 
 def _short(identity: str) -> str:
-    _, step, item, attempt = identity.rsplit("/", 3)
+    step, item, attempt = identity.partition("/")[2].rsplit("/", 2)
     return f"{step}{'' if item == '-' else f'/{item}'} #{attempt}"

@@ -102,7 +102,9 @@ class EngineProcess:
         self.serving.cancel()
         await asyncio.wait([self.serving])
 
-    def _plan_of(self, digest: str, flow: str, version: int) -> FlowPlan:
+    async def _plan_of(self, digest: str, flow: str, version: int) -> FlowPlan:
+        if digest in self.plans and self.plans[digest].name != flow:
+            digest = flow  # another flow of the same bundle
         if digest not in self.plans:
             raise FlowError(Reason.FLOW_NOT_FOUND, f"no flow `{flow}` of version {version} in bundle {digest}")
         return self.plans[digest]

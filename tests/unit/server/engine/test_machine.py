@@ -11,7 +11,8 @@ from tests.unit.server.engine.playbook import NOW, Playbook, done, failed, progr
 from promptflow_core.errors import Reason
 from promptflow_core.records import ExecutionStatus
 from promptflow_core.retry import RetryPolicy
-from promptflow_server.engine.machine import ITEMS_PER_TURN, MAX_OPENS
+from promptflow_server.engine.batches import ITEMS_PER_TURN
+from promptflow_server.engine.machine import MAX_OPENS
 from promptflow_server.engine.run_state import MAX_LIVE_ITEMS
 from promptflow_server.engine.transitions import Announce, CancelRequested, Opened
 

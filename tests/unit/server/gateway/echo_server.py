@@ -60,6 +60,7 @@ class Echo:
     calls: list[str] = field(default_factory=list)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     refuses: bool = False
+    encodings: list[str] = field(default_factory=list)
 
 
 class EchoServer:
@@ -120,6 +121,9 @@ class EchoServer:
 
     async def _execute_http(self, bodies: AsyncIterator[Any], context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         self._echo.calls.append("ExecuteHttp")
+        self._echo.encodings += [
+            str(value) for key, value in context.invocation_metadata() or () if key == "content-encoding"
+        ]
         if self._echo.refuses:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "no workers for the queue `ocr`")
         content_type, size = "", 0
@@ -129,6 +133,8 @@ class EchoServer:
 
     async def _stream_http(self, bodies: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         accept = dict(context.invocation_metadata())["accept"]
+        # As the server's own twins do: a gateway that compresses would hold events back.
+        await context.send_initial_metadata((("cache-control", "no-store, no-transform"),))
         yield httpbody_pb2.HttpBody(content_type=accept, data=b"first\n\n")
         await self._echo.go_on.wait()
         yield httpbody_pb2.HttpBody(data=b"last\n\n")

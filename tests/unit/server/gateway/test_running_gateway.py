@@ -60,7 +60,7 @@ async def test_a_multipart_body_streams_past_the_limit_of_json_bodies(gateway: R
     ("method", "path", "body", "http", "code", "reason", "says"),
     [
         ("GET", "/api/v1/nothing", b"", 404, 5, "grpc_json_transcode_failure", "Could not resolve"),
-        ("DELETE", EXECUTE, b"", 404, 5, "grpc_json_transcode_failure", "Could not resolve"),
+        ("DELETE", EXECUTE, b"", 405, 12, "direct_response", "GET or POST"),
         ("GET", f"{STATUS}?nonsense=1", b"", 400, 3, "grpc_json_transcode_failure", "nonsense"),
         ("POST", EXECUTE, bytes(9 << 20), 413, 8, "request_payload_too_large", "multipart/form-data"),
     ],

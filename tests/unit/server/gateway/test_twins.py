@@ -4,6 +4,7 @@ from google.api import annotations_pb2  # type: ignore[import-untyped]
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet, MethodDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 
+from promptflow_server.gateway import documents
 from promptflow_server.gateway.twins import with_twins
 
 ECHO = "promptflow_api.flows.echo.v1"
@@ -50,8 +51,8 @@ def test_a_twin_streams_the_body_in_and_the_events_out(echo_descriptors: bytes) 
     }
 
 
-def test_only_services_with_http_paths_are_named(echo_descriptors: bytes) -> None:
-    assert with_twins(echo_descriptors).services == (f"{ECHO}.EchoService",)
+def test_only_services_with_http_paths_are_named_and_that_of_the_documents(echo_descriptors: bytes) -> None:
+    assert with_twins(echo_descriptors).services == (f"{ECHO}.EchoService", documents.SERVICE)
 
 
 def test_files_are_in_dependency_order_whatever_the_order_given(echo_descriptors: bytes) -> None:
@@ -85,6 +86,6 @@ def test_equal_sets_give_equal_bytes_without_source_positions(echo_descriptors: 
     assert with_twins(with_positions.SerializeToString()) == with_twins(echo_descriptors)
 
 
-def test_a_set_without_services_has_an_empty_face() -> None:
+def test_a_set_without_services_has_documents_alone() -> None:
     lone = FileDescriptorSet(file=[FileDescriptorProto(name="lone.proto", syntax="proto3")])
-    assert with_twins(lone.SerializeToString()).services == ()
+    assert with_twins(lone.SerializeToString()).services == (documents.SERVICE,)

@@ -12,6 +12,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from promptflow_codegen.generate import generate
 from promptflow_codegen.project import Project
 from promptflow_core.registry import ExecutorRegistry
+from promptflow_server.gateway import documents
 from promptflow_server.gateway.envoy import GatewayError
 from promptflow_server.gateway.twins import EdgeContract, with_twins
 from promptflow_server.gateway.xds import KEPT_DESCRIPTORS, write_transcoder
@@ -102,4 +103,6 @@ def test_envoy_takes_the_face_of_every_flow_that_is_shipped(tmp_path: Path) -> N
     assert bundle is not None
     shipped = with_twins(bundle.descriptors)
     write_transcoder(shipped, tmp_path)
-    assert set(shipped.services) == {f"{plan.package}.{plan.service}" for plan in bundle.plans}
+    flows = {f"{plan.package}.{plan.service}" for plan in bundle.plans}
+    control = {"promptflow_api.v1.ExecutionService", "promptflow_api.v1.FlowService"}
+    assert set(shipped.services) == flows | control | {documents.SERVICE}

@@ -87,7 +87,8 @@ def compile_everything() -> Bundle:
             "--include_imports",
             f"--descriptor_set_out={target}",
         ]
-        inputs = ["google/rpc/error_details.proto", "promptflow_api/v1/errors.proto", "everything.proto"]
+        contract = sorted(path.relative_to(ROOT / "proto").as_posix() for path in (ROOT / "proto").glob("*/v1/*.proto"))
+        inputs = ["google/rpc/error_details.proto", *contract, "everything.proto"]
         assert protoc.main([*arguments, *inputs]) == 0
         return Bundle.of(target.read_bytes(), (PLAN,))
 

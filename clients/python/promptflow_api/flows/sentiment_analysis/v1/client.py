@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, TypedDict
 
-from promptflow_client import Contract, FlowClientBase, Options, PromptFlowBase, Step
+from promptflow_client import Contract, FlowClientBase, Options, Plan, PromptFlowBase, PromptFlowError, Step
 from promptflow_client import Event as RunEvent
 from promptflow_client import Execution as RunExecution
 from promptflow_client import Handle as RunHandle
 
 from . import sentiment_analysis_pb2 as _messages
+
+
+class Inputs(TypedDict):
+    """The inputs of `sentiment_analysis`, for `run_batch`."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,3 +94,28 @@ class SentimentAnalysisClient(FlowClientBase[Result, Steps, StepValue]):
     ) -> AsyncGenerator[Event, None]:
         """Run the flow and give what happens as it happens, `Done` last; inputs as for `run`."""
         return self._stream({"text": text}, timeout, options)
+
+    async def run_batch(
+        self,
+        inputs: Sequence[Inputs],
+        *,
+        timeout: float | None = None,
+        options: Options | None = None,
+    ) -> tuple[Result | PromptFlowError, ...]:
+        """Run the flow once for each of `inputs`, all in one call, and give what became of each, in their order.
+
+        A run that fails has its error in its place, and takes nothing from the others.
+
+        Raises:
+            PromptFlowError: an input does not fit, so that nothing ran; or the outcomes cannot be learnt.
+        """
+        return await self._run_batch(inputs, timeout, options)
+
+    async def plan(
+        self,
+        *,
+        text: str,
+        timeout: float | None = None,
+    ) -> Plan:
+        """What a run would do, step by step; nothing runs. Inputs as for `run`."""
+        return await self._plan({"text": text}, timeout)

@@ -1,0 +1,527 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"math"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	documentinsight "example.com/e2e/flows/document_insight/v1"
+	everytype "example.com/e2e/flows/every_type/v1"
+	naps "example.com/e2e/flows/naps/v1"
+	sentimentanalysis "example.com/e2e/flows/sentiment_analysis/v1"
+	"github.com/promptflow-grpc/promptflow-go/promptflow"
+)
+
+func dial(t *testing.T, options ...promptflow.DialOption) *promptflow.Conn {
+	t.Helper()
+	return dialTo(t, os.Getenv("PROMPTFLOW_ADDRESS"), options...)
+}
+
+func dialTo(t *testing.T, address string, options ...promptflow.DialOption) *promptflow.Conn {
+	t.Helper()
+	conn, err := promptflow.Dial(address, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+func nap(seconds float64) naps.Inputs {
+	return naps.Inputs{Seconds: &seconds, Note: promptflow.Ptr("go")}
+}
+
+// complete checks that events are those of one whole run: dense, in order, each once, done last.
+func complete(t *testing.T, events []naps.Event) *naps.Execution {
+	t.Helper()
+	last := 0
+	for _, event := range events {
+		if sequence := event.Info().Sequence; sequence != 0 {
+			if sequence != last+1 {
+				t.Errorf("%T has the sequence %d after %d", event, sequence, last)
+			}
+			last = sequence
+		}
+	}
+	done, ok := events[len(events)-1].(*naps.Done)
+	if !ok {
+		t.Fatalf("the stream ended with %T", events[len(events)-1])
+	}
+	if done.Execution.Status != promptflow.StatusCompleted {
+		t.Fatalf("the run ended %s: %v", done.Execution.Status, done.Execution.Err)
+	}
+	return done.Execution
+}
+
+func TestARunGivesItsTypedResult(t *testing.T) {
+	t.Parallel()
+	for _, options := range [][]promptflow.DialOption{nil, {promptflow.WithGzip()}} {
+		client := sentimentanalysis.New(dial(t, options...))
+		result, err := client.Run(t.Context(), sentimentanalysis.Inputs{Text: strings.Repeat("I love this! ", 9)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if result.Analyze.Label != "positive" || result.Analyze.Confidence < 0.9 {
+			t.Errorf("praise gave %+v", result.Analyze)
+		}
+	}
+}
+
+func TestEveryValueComesBackAsItWent(t *testing.T) {
+	t.Parallel()
+	moment := time.Date(9999, 12, 31, 23, 59, 59, 999999000, time.UTC)
+	inputs := everytype.Inputs{
+		Text:     "héllo\x00🙂",
+		Count:    10_000_000_000_000_000,
+		Small:    promptflow.Ptr(int32(math.MinInt32)),
+		Ratio:    promptflow.Ptr(math.SmallestNonzeroFloat64),
+		Flag:     promptflow.Ptr(false),
+		Data:     []byte{0, 255},
+		Moment:   &moment,
+		Wait:     promptflow.Ptr(-1500 * time.Millisecond),
+		Anything: map[string]any{"a": []any{1.0, 2.5, "x", nil, true, map[string]any{}}},
+		Color:    everytype.InputColorDarkBlue,
+		Tags:     []string{"a", ""},
+		Weights:  map[string]float64{"": 1.5, "b": 0},
+		Person:   &everytype.InputPerson{Name: "Ada", Age: promptflow.Ptr(int32(0))},
+	}
+	result, err := everytype.New(dial(t)).Run(t.Context(), inputs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	echo := result.Echo
+	came := []any{
+		echo.Text, echo.Count, echo.Small, echo.Ratio, echo.Flag, echo.Data, echo.Moment, echo.Wait, echo.Anything,
+		string(echo.Color), echo.Tags, echo.Weights, echo.Person.Name, echo.Person.Age,
+	}
+	want := []any{
+		inputs.Text, inputs.Count, inputs.Small, inputs.Ratio, inputs.Flag, inputs.Data, inputs.Moment, inputs.Wait,
+		inputs.Anything, "dark_blue", inputs.Tags, inputs.Weights, inputs.Person.Name, inputs.Person.Age,
+	}
+	for index := range want {
+		if !reflect.DeepEqual(bareOf(came[index]), bareOf(want[index])) {
+			t.Errorf("%#v came back as %#v", bareOf(want[index]), bareOf(came[index]))
+		}
+	}
+}
+
+func bareOf(value any) any {
+	if found := reflect.ValueOf(value); found.Kind() == reflect.Pointer && !found.IsNil() {
+		return found.Elem().Interface()
+	}
+	return value
+}
+
+func TestAbsentInputsTakeTheirDefaults(t *testing.T) {
+	t.Parallel()
+	result, err := everytype.New(dial(t)).Run(t.Context(), everytype.Inputs{Text: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	echo := result.Echo
+	if bareOf(echo.Small) != int32(7) || bareOf(echo.Flag) != true || echo.Color != "green" {
+		t.Errorf("defaults are %+v", echo)
+	}
+	if echo.Data != nil || echo.Moment != nil || echo.Person != nil || echo.Anything != nil || bareOf(echo.Count) != int64(0) {
+		t.Errorf("what was absent came as %+v", echo)
+	}
+}
+
+func TestAFileMayBeAPathBytesOrAReader(t *testing.T) {
+	t.Parallel()
+	client := documentinsight.New(dial(t))
+	path := filepath.Join(os.Getenv("PROMPTFLOW_SAMPLES"), "letter.jpg")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]*promptflow.File{
+		"a path":   promptflow.FileFrom(path),
+		"bytes":    promptflow.FileBytes(content, "letter.jpg"),
+		"a reader": promptflow.FileReader(bytes.NewReader(content), "letter.jpg"),
+	}
+	for name, file := range files {
+		result, err := client.Run(t.Context(), documentinsight.Inputs{Document: file})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if result.Mood != documentinsight.ResultMoodMixed || len(result.Sentences) == 0 {
+			t.Errorf("%s gave %+v", name, result)
+		}
+	}
+	_, err = client.Run(t.Context(), documentinsight.Inputs{Document: promptflow.FileFrom("/nowhere.jpg")})
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that is not there gave %v", err)
+	}
+}
+
+func TestErrorsSayWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	client := everytype.New(dial(t))
+	_, err := client.Run(t.Context(), everytype.Inputs{Count: -1})
+	var failure *promptflow.Error
+	if !errors.As(err, &failure) || !errors.Is(err, promptflow.ReasonInvalidInput) {
+		t.Fatalf("violations gave %v", err)
+	}
+	if status.Code(err) != codes.InvalidArgument || len(failure.Violations) != 2 {
+		t.Errorf("violations are %v", failure.Violations)
+	}
+	_, err = client.Handle("00000000-0000-4000-8000-000000000000").Status(t.Context())
+	if !errors.Is(err, promptflow.ReasonExecutionNotFound) || errors.Is(err, promptflow.ReasonInvalidInput) {
+		t.Errorf("a run that nobody knows gave %v", err)
+	}
+	_, err = client.Run(t.Context(), everytype.Inputs{Text: "x", Color: "mauve", Anything: []any{math.NaN(), 1 << 60}})
+	if !errors.As(err, &failure) || len(failure.Violations) != 2 {
+		t.Errorf("values that no message can carry gave %v", err)
+	}
+}
+
+func TestAStreamOutlivesCuts(t *testing.T) {
+	t.Parallel()
+	proxy := newProxy(t, os.Getenv("PROMPTFLOW_ADDRESS"))
+	client := naps.New(dialTo(t, proxy.address()))
+	var events []naps.Event
+	for event, err := range client.Stream(t.Context(), nap(1)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, event)
+		if event.Info().Sequence%2 == 1 {
+			proxy.cut()
+		}
+	}
+	execution := complete(t, events)
+	if proxy.cuts() < 3 {
+		t.Errorf("only %d connections were cut", proxy.cuts())
+	}
+	if len(execution.Result.Both.Notes) != 2 || execution.Steps.Left.State.Attempts != 1 {
+		t.Errorf("the run gave %+v", execution)
+	}
+}
+
+func TestAStreamOutlivesTheServer(t *testing.T) {
+	t.Parallel()
+	pids := strings.Fields(os.Getenv("PROMPTFLOW_SERVER_PIDS"))
+	var events []naps.Event
+	for event, err := range naps.New(dial(t)).Stream(t.Context(), nap(3)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, event)
+		if _, ok := event.(*naps.StepStarted); ok {
+			for _, pid := range pids {
+				number, err := strconv.Atoi(pid)
+				if err == nil {
+					err = syscall.Kill(number, syscall.SIGKILL)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			pids = nil
+		}
+	}
+	complete(t, events)
+}
+
+func TestARunIsReachedFromAnywhere(t *testing.T) {
+	t.Parallel()
+	handle, err := naps.New(dial(t)).Start(t.Context(), nap(0.4), promptflow.Labels(map[string]string{"team": "go"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := naps.New(dial(t)).Handle(handle.ID())
+	result, err := elsewhere.Result(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(result.Both.Notes) != 2 {
+		t.Errorf("the result is %+v", result)
+	}
+	execution, err := elsewhere.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if execution.Metadata.Labels["team"] != "go" || execution.Steps.Both.Output == nil {
+		t.Errorf("the run is %+v", execution)
+	}
+	first := 0
+	for event, err := range elsewhere.Events(t.Context(), 3) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first == 0 {
+			first = event.Info().Sequence
+		}
+	}
+	if first != 4 {
+		t.Errorf("after 3 came %d", first)
+	}
+}
+
+func TestACancelledRunSaysSo(t *testing.T) {
+	t.Parallel()
+	handle, err := naps.New(dial(t)).Start(t.Context(), nap(30))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := handle.Cancel(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = handle.Result(t.Context())
+	var failure *promptflow.Error
+	if !errors.As(err, &failure) || !errors.Is(err, promptflow.ReasonExecutionCancelled) || failure.ExecutionID != handle.ID() {
+		t.Errorf("a cancelled run gave %v", err)
+	}
+	if errors.Is(err, context.Canceled) {
+		t.Error("a cancelled run reads as a caller that cancelled")
+	}
+}
+
+func TestTheDeadlineOfAContextBoundsTheRun(t *testing.T) {
+	t.Parallel()
+	client := naps.New(dial(t))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := client.Run(ctx, nap(30))
+	var failure *promptflow.Error
+	if !errors.As(err, &failure) || failure.Code != codes.DeadlineExceeded {
+		t.Fatalf("a deadline gave %v", err)
+	}
+	if !errors.Is(err, context.DeadlineExceeded) && failure.Reason != promptflow.ReasonExecutionTimeout {
+		t.Errorf("a deadline reads as %v", err)
+	}
+	_, err = client.Handle(failure.ExecutionID).Result(t.Context())
+	if !errors.Is(err, promptflow.ReasonExecutionTimeout) {
+		t.Errorf("the run ended with %v", err)
+	}
+}
+
+func TestARequestIDStartsOneRun(t *testing.T) {
+	t.Parallel()
+	client, id := naps.New(dial(t)), promptflow.RequestID(t.Name()+strconv.FormatInt(time.Now().UnixNano(), 36))
+	first, err := client.Start(t.Context(), nap(0.1), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := client.Start(t.Context(), nap(0.1), id)
+	if err != nil || second.ID() != first.ID() {
+		t.Errorf("the same request started %s and %s: %v", first.ID(), second.ID(), err)
+	}
+	if _, err = client.Start(t.Context(), nap(0.2), id); !errors.Is(err, promptflow.ReasonRequestIDReused) {
+		t.Errorf("other inputs under the same id gave %v", err)
+	}
+}
+
+func TestACancelledContextEndsStreamsAndGoroutinesAtOnce(t *testing.T) {
+	before := runtime.NumGoroutine()
+	conn := dial(t)
+	client := naps.New(conn)
+	ctx, cancel := context.WithCancel(t.Context())
+	handle, err := client.Start(t.Context(), nap(30))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last error
+	var cancelledAt time.Time
+	for _, err := range handle.Events(ctx, 0) {
+		if last = err; err == nil && cancelledAt.IsZero() {
+			cancelledAt = time.Now()
+			cancel()
+		}
+	}
+	if !errors.Is(last, context.Canceled) || time.Since(cancelledAt) > time.Second {
+		t.Errorf("after %s: %v", time.Since(cancelledAt), last)
+	}
+	for range handle.Events(t.Context(), 0) {
+		break
+	}
+	if _, err := handle.Cancel(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Error(err)
+	}
+	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
+		}
+	}
+	if _, err := handle.Status(t.Context()); err == nil {
+		t.Error("a closed connection answers")
+	}
+}
+
+func TestABatchSaysOfEachRunWhatBecameOfIt(t *testing.T) {
+	t.Parallel()
+	client := everytype.New(dial(t))
+	outcomes, err := client.RunBatch(t.Context(), []everytype.Inputs{{Text: "a"}, {Text: ""}, {Text: "c"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for index, text := range map[int]string{0: "a", 2: "c"} {
+		result, err := outcomes[index].Result()
+		if err != nil || bareOf(result.Echo.Text) != text {
+			t.Errorf("run %d gave %+v, %v", index, result, err)
+		}
+	}
+	if _, err := outcomes[1].Result(); !errors.Is(err, promptflow.ReasonInvalidInput) {
+		t.Errorf("wrong inputs gave %v", err)
+	}
+}
+
+func TestAPlanRunsNothing(t *testing.T) {
+	t.Parallel()
+	plan, err := naps.New(dial(t)).Plan(t.Context(), nap(30))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(plan.Steps) != 3 || plan.Steps[2].Step != "both" || plan.Steps[2].Stage != 1 || plan.Steps[0].Decision != promptflow.PlanRuns {
+		t.Errorf("the plan is %+v", plan)
+	}
+}
+
+func TestListsFetchPageAfterPage(t *testing.T) {
+	t.Parallel()
+	conn := dial(t)
+	client := naps.New(conn)
+	started := map[string]bool{}
+	for range 5 {
+		handle, err := client.Start(t.Context(), nap(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := handle.Result(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		started[handle.ID()] = true
+	}
+	seen := map[string]bool{}
+	for run, err := range conn.Executions(t.Context(), promptflow.Filter{Flow: "naps", PageSize: 2}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen[run.ID] {
+			t.Errorf("%s is listed twice", run.ID)
+		}
+		seen[run.ID] = true
+		delete(started, run.ID)
+		if len(started) == 0 {
+			break
+		}
+	}
+	if len(started) != 0 {
+		t.Errorf("%v are not listed", started)
+	}
+	for flow, err := range conn.Flows(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if flow.Flow == "naps" {
+			return
+		}
+	}
+	t.Error("the flow naps is not listed")
+}
+
+func TestAFlowTellsOfItself(t *testing.T) {
+	t.Parallel()
+	client := naps.New(dial(t, promptflow.WithAPIKey("key")))
+	info, err := client.Info(t.Context())
+	if err != nil || info.Flow != "naps" || info.Version != 1 || info.Definition["inputs"] == nil {
+		t.Errorf("info is %+v, %v", info, err)
+	}
+	health, err := client.Health(t.Context())
+	if err != nil || !health.IsServing || len(health.Components) == 0 {
+		t.Errorf("health is %+v, %v", health, err)
+	}
+}
+
+// proxy forwards connections until they are cut.
+type proxy struct {
+	listener net.Listener
+	target   string
+	mutex    sync.Mutex
+	open     []net.Conn
+	count    int
+}
+
+func newProxy(t *testing.T, target string) *proxy {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := &proxy{listener: listener, target: target}
+	t.Cleanup(func() { _ = listener.Close(); made.cut() })
+	go made.serve()
+	return made
+}
+
+func (p *proxy) address() string { return p.listener.Addr().String() }
+
+func (p *proxy) cuts() int {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	return p.count
+}
+
+func (p *proxy) serve() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", p.target)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		p.mutex.Lock()
+		p.open = append(p.open, client, server)
+		p.mutex.Unlock()
+		go forward(client, server)
+		go forward(server, client)
+	}
+}
+
+func (p *proxy) cut() {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	for _, connection := range p.open {
+		_ = connection.Close()
+	}
+	p.count += len(p.open) / 2
+	p.open = nil
+}
+
+func forward(from, to net.Conn) {
+	buffer := make([]byte, 32<<10)
+	for {
+		count, err := from.Read(buffer)
+		if count > 0 {
+			if _, err := to.Write(buffer[:count]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,104 @@
+"""Which bundle is served, by one order for all; and which are kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from promptflow_core import keys
+from promptflow_core.errors import FlowError
+from promptflow_server.embedded_redis import EmbeddedRedis
+from promptflow_server.store.bundles import SLACK_S, BundleStore
+from promptflow_workers.dispatch.link import Link
+
+KEEP_S = 60.0
+ONE, TWO, THREE = (character * 16 for character in "123")
+
+
+class Clock:
+    """Seconds, as the test sets them."""
+
+    def __init__(self) -> None:
+        self.now = 1_900_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(scope="module")
+def own_redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of these tests alone: what is published into one is served by every server on it."""
+    embedded = EmbeddedRedis(tmp_path_factory.mktemp("redis"))
+    yield embedded.start()
+    embedded.close()
+
+
+@pytest.fixture
+async def link(own_redis_url: str) -> AsyncIterator[Link]:
+    async with Link(own_redis_url) as link:
+        await link.execute("FLUSHALL")
+        yield link
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(link: Link, clock: Clock) -> BundleStore:
+    return BundleStore(link, keep_s=KEEP_S, now=clock)
+
+
+async def test_a_publish_names_what_was_before_and_the_second_of_two_is_refused(store: BundleStore) -> None:
+    assert await store.current() is None
+    assert await store.publish(ONE, b"one", before=None) is None
+    assert await store.publish(TWO, b"two", before=ONE) == ONE
+    with pytest.raises(FlowError, match=f"`{TWO}` was published in between") as caught:
+        await store.publish(THREE, b"three", before=ONE)
+    assert caught.value.record.reason == "BUNDLE_CONFLICT"
+    assert (await store.current(), await store.get(TWO), await store.get(THREE)) == (TWO, b"two", None)
+    assert await store.install(THREE, b"three") == TWO
+
+
+async def test_a_publish_that_is_sent_twice_is_one(store: BundleStore) -> None:
+    await store.publish(ONE, b"one", before=None)
+    # The reply to the first was lost; what was expected before it is no longer so.
+    assert await store.publish(ONE, b"one", before=None) == ONE
+
+
+async def test_a_publish_is_announced(store: BundleStore) -> None:
+    heard: asyncio.Queue[bytes | None] = asyncio.Queue()
+    stop = store.announced(heard.put_nowait)
+    assert await asyncio.wait_for(heard.get(), 5) is None
+    await store.publish(ONE, b"one", before=None)
+    assert await asyncio.wait_for(heard.get(), 5) == ONE.encode()
+    stop()
+
+
+async def test_bundles_stay_while_they_are_served_or_a_run_pins_them(
+    link: Link, store: BundleStore, clock: Clock
+) -> None:
+    # What is published is stamped with Redis's own clock.
+    clock.now = float((await link.execute("TIME"))[0])
+    await store.publish(ONE, b"one", before=None)
+    await store.publish(TWO, b"two", before=ONE)
+    await store.keep(THREE, b"three")
+    await link.execute("HSET", keys.execution_head("run"), "digest", ONE)
+    await link.execute("ZADD", keys.open_runs(), 1, "run")
+
+    clock.now += KEEP_S + SLACK_S + 10
+    await store.sweep([])
+    assert set(await store.stored()) == {ONE, TWO}, "one is pinned, the other current; nobody needs the third"
+    assert await store.get(THREE) is None
+
+    await link.execute("ZREM", keys.open_runs(), "run")
+    clock.now += KEEP_S
+    await store.sweep([])
+    assert set(await store.stored()) == {ONE, TWO}, "a run that has ended is kept, and so is its bundle"
+
+    clock.now += SLACK_S + 10
+    await store.sweep([])
+    assert (await store.stored(), await store.get(ONE)) == ([TWO], None)

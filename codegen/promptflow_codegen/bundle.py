@@ -29,20 +29,29 @@ class BundleError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Descriptors and plans of all flows, sorted by name and version; `documents` by file name."""
+    """Descriptors and plans of all flows, sorted by name and version; `documents` by file name.
+
+    `plans_data` is the content of `plans.json`: to write thousands of plans anew would take longer than all else.
+    """
 
     descriptors: bytes
     plans: tuple[FlowPlan, ...]
     digest: str
     documents: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    plans_data: bytes = field(default=b"", repr=False, compare=False)
 
     @classmethod
     def of(
-        cls, descriptors: bytes, plans: tuple[FlowPlan, ...], documents: Mapping[str, bytes] | None = None
+        cls,
+        descriptors: bytes,
+        plans: tuple[FlowPlan, ...],
+        documents: Mapping[str, bytes] | None = None,
+        plans_data: bytes | None = None,
     ) -> Bundle:
-        """Put a bundle together and name it by its content."""
+        """Put a bundle together and name it by its content; `plans_data` is what `plans_json` makes of the plans."""
         documents = documents or {}
-        return cls(descriptors, plans, _digest_of(descriptors, plans_json(plans), documents), documents)
+        data = plans_json(plans) if plans_data is None else plans_data
+        return cls(descriptors, plans, _digest_of(descriptors, data, documents), documents, data)
 
     def plan(self, flow: str, version: int) -> FlowPlan | None:
         """The plan of one major version of a flow, if it is here."""
@@ -57,16 +66,26 @@ def load_bundle(folder: Path, digest: str | None = None) -> Bundle:
     """
     try:
         digest = digest or (folder / CURRENT).read_text("utf-8").strip()
-        descriptors = (folder / digest / DESCRIPTORS).read_bytes()
-        plans = (folder / digest / PLANS).read_bytes()
-        documents = {path.name: path.read_bytes() for path in sorted((folder / digest / DOCUMENTS).glob("*"))}
+        descriptors, plans, documents = _read(folder / digest)
     except (OSError, ValueError) as error:
         raise BundleError(f"no bundle in {folder}: {error}; run `promptflow generate`") from None
-    bundle = Bundle(descriptors, parse_plans(plans, digest), digest, documents)
-    # As it lies on disk: to write the plans anew would take longer than all else.
-    if _digest_of(descriptors, plans, documents) != digest:
+    bundle = Bundle.of(descriptors, parse_plans(plans, digest), documents, plans)
+    if bundle.digest != digest:
         raise BundleError(f"bundle {digest} was changed after it was made; run `promptflow generate`")
     return bundle
+
+
+def is_saved(bundle: Bundle, folder: Path) -> bool:
+    """Whether a bundle lies in `folder` as it should."""
+    try:
+        return _digest_of(*_read(folder / bundle.digest)) == bundle.digest
+    except OSError:
+        return False
+
+
+def _read(folder: Path) -> tuple[bytes, bytes, Mapping[str, bytes]]:
+    documents = {path.name: path.read_bytes() for path in sorted((folder / DOCUMENTS).glob("*"))}
+    return (folder / DESCRIPTORS).read_bytes(), (folder / PLANS).read_bytes(), documents
 
 
 def parse_plans(data: bytes, digest: str) -> tuple[FlowPlan, ...]:

@@ -128,7 +128,7 @@ def _bundle(descriptors: FileDescriptorSet, plans: tuple[FlowPlan, ...], plans_d
     if documents is None:
         documents = emit_openapi(descriptors, plans)
     reuse.note_documents(data, plans_data, documents)
-    return Bundle.of(data, plans, documents)
+    return Bundle.of(data, plans, documents, plans_data)
 
 
 def _python_files(

@@ -21,7 +21,6 @@ from promptflow_codegen.bundle import (
     Bundle,
     BundleError,
     parse_plans,
-    plans_json,
 )
 
 MAX_PACKED_BYTES = 64 << 20
@@ -39,7 +38,7 @@ _LEVEL = 1
 
 def pack(bundle: Bundle) -> bytes:
     """The bytes of a bundle."""
-    parts = {DESCRIPTORS: bundle.descriptors, PLANS: plans_json(bundle.plans)}
+    parts = {DESCRIPTORS: bundle.descriptors, PLANS: bundle.plans_data}
     parts |= {f"{DOCUMENTS}/{name}": bundle.documents[name] for name in sorted(bundle.documents)}
     index = {"digest": bundle.digest, "parts": [[name, len(data)] for name, data in parts.items()]}
     body = b"".join([json.dumps(index).encode(), b"\n", *parts.values()])
@@ -67,7 +66,7 @@ def unpack(data: bytes, *, max_bytes: int = MAX_BUNDLE_BYTES) -> Bundle:
 def _bundle_of(digest: str, parts: Mapping[str, bytes]) -> Bundle:
     documents = {name.removeprefix(f"{DOCUMENTS}/"): data for name, data in parts.items() if "/" in name}
     plans = parse_plans(parts[PLANS], digest)
-    bundle = Bundle.of(parts[DESCRIPTORS], plans, documents)
+    bundle = Bundle.of(parts[DESCRIPTORS], plans, documents, parts[PLANS])
     if bundle.digest != digest:
         raise BundleError(f"the bundle says that it is {digest}, but its content is {bundle.digest}; pack it again")
     return bundle

@@ -22,9 +22,7 @@ from promptflow_codegen.bundle import (
     DOCUMENTS,
     PLANS,
     Bundle,
-    BundleError,
-    load_bundle,
-    plans_json,
+    is_saved,
 )
 from promptflow_codegen.generate import Generated
 from promptflow_codegen.naming import FLOWS_PACKAGE, PACKAGE_ROOT
@@ -82,7 +80,7 @@ def save_bundle(bundle: Bundle, folder: Path) -> Path:
     with _only_writer(folder):
         staging = Path(tempfile.mkdtemp(prefix=".staging.", dir=folder))
         try:
-            if not _is_saved(bundle, folder):
+            if not is_saved(bundle, folder):
                 _put_bundle(bundle, staging, folder / bundle.digest)
             _write_durably(staging / CURRENT, f"{bundle.digest}\n".encode())
             (staging / CURRENT).replace(folder / CURRENT)
@@ -105,21 +103,13 @@ def _put_bundle(bundle: Bundle, staging: Path, target: Path) -> None:
     new = staging / "new"
     new.mkdir()
     _write_durably(new / DESCRIPTORS, bundle.descriptors)
-    _write_durably(new / PLANS, plans_json(bundle.plans))
+    _write_durably(new / PLANS, bundle.plans_data)
     (new / DOCUMENTS).mkdir()
     for name, content in bundle.documents.items():
         _write_durably(new / DOCUMENTS / name, content)
     if target.exists():
         target.replace(staging / "damaged")
     new.replace(target)
-
-
-def _is_saved(bundle: Bundle, folder: Path) -> bool:
-    try:
-        load_bundle(folder, bundle.digest)
-    except BundleError:
-        return False
-    return True
 
 
 def _write_durably(path: Path, data: bytes) -> None:

@@ -31,7 +31,7 @@ const CONCURRENCY = 16;
 /**
  * One flow of one PromptFlow.
  *
- * In `run`, `stream` and `batch`, `timeoutMs` bounds the run as well as the wait, since nobody would be there for what
+ * In `run`, `stream` and `runBatch`, `timeoutMs` bounds the run as well as the wait, since nobody would be there for what
  * comes later; in `start` it bounds the start alone. Without one, a run is awaited for as long as the server shows signs
  * of life.
  */
@@ -65,7 +65,7 @@ export class FlowClient<Inputs, Result, Steps, Outputs> {
   }
 
   /** Run the flow once for each of many inputs: what became of each, in their order. */
-  async batch(inputs: readonly Inputs[], options: BatchOptions = {}): Promise<readonly BatchOutcome<Result>[]> {
+  async runBatch(inputs: readonly Inputs[], options: BatchOptions = {}): Promise<readonly BatchOutcome<Result>[]> {
     const started = await this.#startAll(inputs, options, options.timeoutMs);
     const found: BatchOutcome<Result>[] = [];
     const queue = started.entries();

@@ -34,7 +34,7 @@ export class PromptFlowBase {
   }
 
   /** Runs, the newest first; pages are fetched as the loop goes on. */
-  async *listExecutions(options: ListOptions = {}): AsyncGenerator<ExecutionSummary, void, undefined> {
+  async *executions(options: ListOptions = {}): AsyncGenerator<ExecutionSummary, void, undefined> {
     const { flow = "", version = 0, pageSize = 0, statuses = [] } = options;
     const wanted = statuses.map((name) => ExecutionStatus_Value[name === "UNSPECIFIED" ? "VALUE_UNSPECIFIED" : name]);
     for (let pageToken = ""; ; ) {
@@ -50,7 +50,7 @@ export class PromptFlowBase {
   }
 
   /** The flows that are served, by name and version. */
-  async *listFlows(options: CallOptions & { readonly pageSize?: number } = {}): AsyncGenerator<FlowSummary, void, undefined> {
+  async *flows(options: CallOptions & { readonly pageSize?: number } = {}): AsyncGenerator<FlowSummary, void, undefined> {
     for (let pageToken = ""; ; ) {
       const request = messageOf(ListFlowsRequestSchema, { pageSize: options.pageSize ?? 0, pageToken });
       const page = await this.connection.call(FlowService.method.listFlows, request, options);

@@ -26,7 +26,7 @@ from promptflow_codegen.plan import FlowPlan, StepPlan
 from promptflow_codegen.project import Project
 from promptflow_core.types import FieldType, ListType, ObjectType
 
-CLIENT_MEMBERS = frozenset({"close", "connection", "listExecutions", "listFlows"})
+CLIENT_MEMBERS = frozenset({"close", "connection", "executions", "flows"})
 """What `PromptFlow` has beside the flows; a flow of such a name ends in `$` there."""
 
 _OWN = ("Event", "Execution", "Handle", "Inputs", "Result", "StepOutputs", "Steps")

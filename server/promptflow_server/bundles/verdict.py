@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
 from promptflow_codegen.bundle import Bundle, BundleError
 from promptflow_codegen.evolution import compare_bundles
@@ -28,7 +28,7 @@ def judge(bundle: Bundle, contracts: Contracts, served: Bundle, registry: Execut
     Raises:
         FlowError: BUNDLE_REFUSED, with every reason as a violation.
     """
-    served, changed = _only_what_differs(served, bundle), _only_what_differs(bundle, served)
+    served, changed = _only_what_differs(served, bundle)
     problems = list(islice(chain(_messages(changed, contracts), _runs(bundle, changed, registry)), MOST))
     # Descriptors that do not hold together cannot be compared.
     problems = problems or list(islice(_breaks(served, changed, bundle), MOST))
@@ -47,26 +47,36 @@ def refusal(problems: Sequence[Violation]) -> FlowError:
     )
 
 
-def _only_what_differs(bundle: Bundle, other: Bundle) -> Bundle:
-    """A bundle without the flows that the other has just so, plan and file: most flows of most publishes."""
-    files, others = _files_by_package(bundle), _files_by_package(other)
-    plans = {(plan.name, plan.version): plan for plan in other.plans}
-    differing = tuple(
-        plan
-        for plan in bundle.plans
-        if plans.get((plan.name, plan.version)) != plan or files.get(plan.package) != others.get(plan.package)
-    )
-    same = {plan.package for plan in bundle.plans} - {plan.package for plan in differing}
-    kept = b"".join(data for package, data in files.items() if package not in same)
-    return replace(bundle, plans=differing, descriptors=kept)
+def _only_what_differs(first: Bundle, second: Bundle) -> tuple[Bundle, Bundle]:
+    """Two bundles without the flows that both have just so, plan and file: most flows of most publishes."""
+    files, others = _files_by_package(first), _files_by_package(second)
+    plans = _plans_by_package(second)
+    same = {
+        package
+        for package, found in _plans_by_package(first).items()
+        if plans.get(package) == found and others.get(package) == files.get(package)
+    }
+    return _without(first, files, same), _without(second, others, same)
 
 
-def _files_by_package(bundle: Bundle) -> Mapping[str, bytes]:
-    """The files of each package, each set serialized; sets concatenate."""
-    found: dict[str, bytes] = {}
+def _without(bundle: Bundle, files: Mapping[str, Sequence[bytes]], packages: Collection[str]) -> Bundle:
+    plans = tuple(plan for plan in bundle.plans if plan.package not in packages)
+    kept = [file for package, found in files.items() if package not in packages for file in found]
+    descriptors = FileDescriptorSet(file=map(FileDescriptorProto.FromString, kept)).SerializeToString()
+    return replace(bundle, plans=plans, descriptors=descriptors)
+
+
+def _plans_by_package(bundle: Bundle) -> Mapping[str, Sequence[FlowPlan]]:
+    found: dict[str, list[FlowPlan]] = {}
+    for plan in bundle.plans:
+        found.setdefault(plan.package, []).append(plan)
+    return found
+
+
+def _files_by_package(bundle: Bundle) -> Mapping[str, Sequence[bytes]]:
+    found: dict[str, list[bytes]] = {}
     for file in FileDescriptorSet.FromString(bundle.descriptors).file:
-        data = FileDescriptorSet(file=[file]).SerializeToString(deterministic=True)
-        found[file.package] = found.get(file.package, b"") + data
+        found.setdefault(file.package, []).append(file.SerializeToString(deterministic=True))
     return found
 
 

@@ -80,7 +80,8 @@ class Edge:
         if self._admin is None:
             return None
         try:
-            async with httpx.AsyncClient(timeout=_ADMIN_TIMEOUT_S, trust_env=False) as client:
+            # Plain HTTP: to load certificates would take longer than the question.
+            async with httpx.AsyncClient(timeout=_ADMIN_TIMEOUT_S, trust_env=False, verify=False) as client:  # noqa: S501
                 answer = await client.get(f"http://{self._admin}/stats", params={"filter": _COUNTERS})
         except httpx.HTTPError:
             return None

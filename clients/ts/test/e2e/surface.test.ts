@@ -141,7 +141,7 @@ test("a plan says what would run", async () => {
 
 test("a batch gives what became of each run, in order", async () => {
   const texts = ["I love this!", 5 as unknown as string, "What a disaster."];
-  const outcomes = await sentimentAnalysis.batch(texts.map((text) => ({ text })));
+  const outcomes = await sentimentAnalysis.runBatch(texts.map((text) => ({ text })));
   const shown = outcomes.map((outcome) => (outcome.ok ? outcome.result.analyze.label : outcome.error.reason));
   assert.deepEqual(shown, ["positive", "INVALID_INPUT", "negative"]);
 });
@@ -151,7 +151,7 @@ test("lists go on from page to page", async () => {
   for (let count = 0; count < 3; count += 1) {
     started.add((await conditionalProcessing.start({ text: "listed" })).executionId);
   }
-  for await (const { executionId, flow } of pf.listExecutions({ flow: "conditional_processing", pageSize: 2 })) {
+  for await (const { executionId, flow } of pf.executions({ flow: "conditional_processing", pageSize: 2 })) {
     assert.equal(flow, "conditional_processing");
     started.delete(executionId);
     if (started.size === 0) {
@@ -160,7 +160,7 @@ test("lists go on from page to page", async () => {
   }
   assert.equal(started.size, 0);
   const flows = [];
-  for await (const { flow } of pf.listFlows({ pageSize: 1 })) {
+  for await (const { flow } of pf.flows({ pageSize: 1 })) {
     flows.push(flow);
   }
   assert.ok(flows.includes("sentiment_analysis"));

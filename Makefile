@@ -8,7 +8,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 SOURCES := core codegen workers server clients/python/promptflow_client tests benchmarks
 
-.PHONY: help run test check format generate lock bench bench-flows setup setup-dev clean
+.PHONY: help run test check format generate lock bench bench-codegen bench-flows setup setup-dev clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -36,8 +36,11 @@ generate: setup ## regenerate protos, locks, stubs and the bundle from flows/
 bench: setup-dev ## latency and throughput against bare grpc.aio and raw onnxruntime, as ratios in one run
 	@$(BIN)/python benchmarks/bench.py
 
+bench-codegen: setup-dev ## how long 1,000 flows take to generate and to check
+	@$(BIN)/python -m benchmarks.many_flows_codegen
+
 bench-flows: setup-dev ## a server of 1,000 flows: start and memory; a swap with 300
-	@$(BIN)/python benchmarks/many_flows.py
+	@$(BIN)/python -m benchmarks.many_flows
 
 lock: setup-dev ## resolve the dependencies again and write requirements/*.txt
 	@$(BIN)/uv pip compile pyproject.toml --extra cpu --group dev $(LOCK_FLAGS) -o requirements/dev.txt

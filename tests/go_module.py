@@ -10,11 +10,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from tests.go_toolchain import MODULE, ROOT, Go, go_toolchain
 
 from promptflow_codegen.emit.go_names import RUNTIME_MODULE
-from promptflow_codegen.emit.stubs import client_descriptors
 from promptflow_codegen.generate import Generated, generate
 from promptflow_codegen.languages.go import PLUGINS, RUNTIME_VERSION, GoLanguage
 from promptflow_codegen.languages.language import ClientPackage, ClientSource, Tools
@@ -41,9 +39,8 @@ def go_package(project: Project, catalog: Catalog, tools: Tools, *, module: str 
 def client_source(project: Project, generated: Generated, module: str = "") -> ClientSource:
     """What a language gets."""
     assert generated.bundle is not None, "\n".join(map(str, generated.diagnostics))
-    descriptors = client_descriptors(FileDescriptorSet.FromString(generated.bundle.descriptors))
     named = dataclasses.replace(project, go_package=module or project.go_package)
-    return ClientSource(named, descriptors, generated.bundle.plans)
+    return ClientSource.of(named, generated.bundle)
 
 
 def write_module(package: ClientPackage, folder: Path) -> Path:

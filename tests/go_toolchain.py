@@ -30,9 +30,7 @@ class Go:
         path = os.pathsep.join([str(self.command.parent), os.environ.get("PATH", "")])
         return {**os.environ, "PATH": path, "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
 
-    def run(
-        self, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, timeout_s: float = TIMEOUT_S
-    ) -> str:
+    def run(self, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> str:
         """What `go …` prints.
 
         Raises:

@@ -16,17 +16,12 @@ from pathlib import Path
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from promptflow_codegen.emit.stubs import client_descriptors
-from promptflow_codegen.emit.ts_client import emit_ts, module_path
-from promptflow_codegen.emit.ts_stubs import (
-    NODE_PACKAGE,
-    RUNTIME,
-    contract_paths,
-    emit_ts_stubs,
-    find_node,
-    find_plugin,
-)
+from promptflow_codegen.emit.ts_client import emit_ts
+from promptflow_codegen.emit.ts_stubs import RUNTIME, contract_paths
 from promptflow_codegen.generate import generate
-from promptflow_codegen.naming import proto_path
+from promptflow_codegen.languages.language import ClientSource, Tools
+from promptflow_codegen.languages.tools import NODE_PACKAGE, find_node, find_ts_plugin
+from promptflow_codegen.languages.typescript import TypeScriptLanguage, generate_ts_stubs
 from promptflow_codegen.plan import FlowPlan
 from promptflow_codegen.project import Project
 from promptflow_core.executor import Catalog
@@ -64,7 +59,7 @@ def install(folder: Path) -> None:
     digest = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
     stamp = folder / "node_modules" / ".installed"
     if not stamp.exists() or stamp.read_text("utf-8") != digest:
-        run([*_npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder, INSTALL_S)
+        run([*npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder, INSTALL_S)
         stamp.write_text(digest, "utf-8")
 
 
@@ -76,28 +71,28 @@ def compile_ts(config: Path) -> None:
 
 @functools.cache
 def built_client() -> Path:
-    """The folder of the client, installed and built, its tests too."""
+    """The folder of the client, installed and built, its tests and examples too."""
     install(CLIENT)
     shutil.rmtree(CLIENT / "dist", ignore_errors=True)
     compile_ts(CLIENT / "tsconfig.json")
     compile_ts(CLIENT / "tsconfig.test.json")
+    compile_ts(CLIENT / "tsconfig.examples.json")
     return CLIENT
 
 
-def stubs(files: FileDescriptorSet, paths: Sequence[str], *, is_runtime: bool = False) -> Mapping[str, str]:
-    """Modules of messages by the installed plugin."""
+def tools() -> Tools:
+    """Node, and the installed plugin."""
     install(CLIENT)
-    plugin = find_plugin(CLIENT)
+    plugin = find_ts_plugin(CLIENT)
     assert plugin is not None
-    return emit_ts_stubs(files, paths, node=node(), plugin=plugin, is_runtime=is_runtime)
+    return {"node": node(), "protoc-gen-es": plugin}
 
 
 def flow_sources(descriptors: FileDescriptorSet, plans: Sequence[FlowPlan], project: Project) -> Mapping[str, str]:
     """The package of a project's flows, as its users get it: path in the folder of sources to text."""
-    files = client_descriptors(descriptors)
-    paths = [proto_path(plan.name, plan.version, project.flows_package) for plan in plans]
-    assert all(module_path(plan).endswith(".ts") for plan in plans)
-    return {**stubs(files, paths), **emit_ts(files, plans, project)}
+    source = ClientSource(project, client_descriptors(descriptors), tuple(plans))
+    files = TypeScriptLanguage().generate(source, tools()).files
+    return {path.removeprefix("src/"): data.decode() for path, data in files.items()}
 
 
 def shipped_modules(catalog: Catalog) -> Mapping[str, str]:
@@ -105,10 +100,10 @@ def shipped_modules(catalog: Catalog) -> Mapping[str, str]:
     project = Project.at(ROOT)
     made = generate(project, catalog)
     assert made.bundle is not None, "\n".join(map(str, made.diagnostics))
-    files = client_descriptors(FileDescriptorSet.FromString(made.bundle.descriptors))
-    plans = tuple(made.bundle.plans)
-    paths = [*contract_paths(files), *(proto_path(plan.name, plan.version) for plan in plans)]
-    return {**stubs(files, paths, is_runtime=True), **emit_ts(files, plans, project)}
+    source = ClientSource.of(project, made.bundle)
+    paths = [*contract_paths(source.descriptors), *source.flow_files]
+    stubs = generate_ts_stubs(source.descriptors, paths, tools(), is_runtime=True)
+    return {**stubs, **emit_ts(source.descriptors, source.plans, project.flows_package)}
 
 
 def write_package(folder: Path, sources: Mapping[str, str]) -> Path:
@@ -132,7 +127,8 @@ def write_package(folder: Path, sources: Mapping[str, str]) -> Path:
     return config
 
 
-def _npm() -> Sequence[str | Path]:
+def npm() -> Sequence[str | Path]:
+    """How npm is started."""
     found = shutil.which("npm")
     if found is not None:
         return [found]

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 from promptflow_codegen.build_fields import build_message
 from promptflow_codegen.checked import CheckedFlow, CheckedStep
-from promptflow_codegen.evolution.presence import Presence, presence_of
-from promptflow_codegen.lower import lower_flow
 from promptflow_codegen.model import Field, Message, Method, Promise, ProtoFile, Service
 from promptflow_codegen.naming import FLOWS_PACKAGE, camel, kebab, output_message, package_of, proto_path
+from promptflow_codegen.plan import FlowPlan
+from promptflow_codegen.presence import Presence, presence_of
 
 MAX_BATCH = 1000
 """Requests of one BatchExecute."""
@@ -22,13 +22,13 @@ _REQUIRED = "(.buf.validate.field).required = true"
 _V1 = ".promptflow_api.v1"
 
 
-def build_api(flow: CheckedFlow, root: str = FLOWS_PACKAGE) -> ProtoFile:
-    """The API of one flow below the package `root`; fields of its own have no numbers yet."""
+def build_api(flow: CheckedFlow, plan: FlowPlan, root: str = FLOWS_PACKAGE) -> ProtoFile:
+    """The API of one flow, of which `plan` is the plan, below the package `root`; its own fields have no numbers."""
     return ProtoFile(
         path=proto_path(flow.name, flow.version, root),
         package=package_of(flow.name, flow.version, root),
         service=_service(flow),
-        messages=tuple(_messages(flow, root)),
+        messages=tuple(_messages(flow, plan, root)),
     )
 
 
@@ -55,12 +55,12 @@ def _service(flow: CheckedFlow) -> Service:
     return Service(f"{camel(flow.name)}Service", methods, flow.node.description)
 
 
-def _messages(flow: CheckedFlow, root: str) -> Iterator[Message]:
+def _messages(flow: CheckedFlow, plan: FlowPlan, root: str) -> Iterator[Message]:
     yield _execute_request(flow)
     yield from _control_requests()
     yield from _batch()
     yield _execution()
-    yield _result(flow, root)
+    yield _result(flow, plan, root)
     yield _steps(flow)
     yield from (_step_message(step, root) for step in flow.steps)
     yield from _output_messages(flow, root)
@@ -80,7 +80,9 @@ def _execute_request(flow: CheckedFlow) -> Message:
         options=("(.buf.validate.field).enum.defined_only = true",),
     )
     options = Field("options", f"{_V1}.ExecuteOptions", number=1002, is_pinned=True)
-    return Message(own.name, (*own.fields, mode, options), own.messages, promise=Promise.INPUT, position=own.position)
+    # What is read of objects is not looked into: their fields count as missed wherever they may be absent.
+    fields = (replace(field, is_missed=field.name in flow.inputs_missed) for field in own.fields)
+    return Message(own.name, (*fields, mode, options), own.messages, promise=Promise.INPUT, position=own.position)
 
 
 def _control_requests() -> Iterator[Message]:
@@ -115,12 +117,12 @@ def _execution() -> Message:
     return Message("Execution", fields)
 
 
-def _result(flow: CheckedFlow, root: str) -> Message:
+def _result(flow: CheckedFlow, plan: FlowPlan, root: str) -> Message:
     position = flow.node.outputs_position
     if flow.outputs is not None:
         places = {output.node.name.text: output.node.name.position for output in flow.outputs}
         built = build_message("Result", flow.result.fields, Promise.RESULT, flow.node.outputs_position, places)
-        return replace(built, fields=tuple(_with_presence(built.fields, flow)))
+        return replace(built, fields=tuple(_with_presence(built.fields, plan)))
     fields = (
         Field(
             step.name,
@@ -131,12 +133,12 @@ def _result(flow: CheckedFlow, root: str) -> Message:
         for step in flow.steps
     )
     doc = "No `outputs` in the flow: one field per step."
-    there = tuple(_with_presence(fields, flow))
+    there = tuple(_with_presence(fields, plan))
     return Message("Result", there, promise=Promise.RESULT, doc=doc, position=position)
 
 
-def _with_presence(fields: Iterable[Field], flow: CheckedFlow) -> Iterator[Field]:
-    presence = presence_of(lower_flow(flow))
+def _with_presence(fields: Iterable[Field], plan: FlowPlan) -> Iterator[Field]:
+    presence = presence_of(plan)
     for field in fields:
         there = presence[field.name]
         yield replace(field, is_required=there is Presence.ALWAYS, may_be_absent=there is Presence.SOMETIMES)

@@ -7,21 +7,9 @@ from collections.abc import Mapping, Sequence
 from promptflow_codegen.diagnostics import Position
 from promptflow_codegen.model import Enum, EnumValue, Field, Message, Promise
 from promptflow_codegen.naming import camel
+from promptflow_codegen.proto_types import PROTO_TYPES
 from promptflow_codegen.rules import DEPRECATED, given_limits, validation_options
-from promptflow_core.types import EnumType, FieldType, Kind, ListType, MapType, ObjectType, ScalarType, ValueType
-
-_SCALARS: Mapping[Kind, str] = {
-    Kind.STRING: "string",
-    Kind.INTEGER: "int64",
-    Kind.INT32: "int32",
-    Kind.NUMBER: "double",
-    Kind.BOOLEAN: "bool",
-    Kind.BYTES: "bytes",
-    Kind.FILE: ".promptflow_api.v1.File",
-    Kind.TIMESTAMP: ".google.protobuf.Timestamp",
-    Kind.DURATION: ".google.protobuf.Duration",
-    Kind.JSON: ".google.protobuf.Value",
-}
+from promptflow_core.types import EnumType, FieldType, ListType, MapType, ObjectType, ScalarType, ValueType
 
 
 def build_message(
@@ -55,6 +43,8 @@ def build_message(
                 doc=field.description if is_described else "",
                 is_required=field.required if is_input else is_always_there(field),
                 may_be_absent=not is_input and is_sometimes_absent(field),
+                is_missed=is_input and is_sometimes_absent(field),
+                has_default=is_input and field.default is not None,
                 constraints=given_limits(field.constraints) if is_input else {},
                 position=place,
             )
@@ -97,7 +87,7 @@ class _Nested:
     def _single(self, value_type: ValueType, field: str, position: Position) -> str:
         match value_type:
             case ScalarType(scalar=kind):
-                return _SCALARS[kind]
+                return PROTO_TYPES[kind]
             case EnumType(values=values):
                 name = self._claim(camel(field), value_type)
                 enum = Enum("Value", tuple(EnumValue(value) for value in values))

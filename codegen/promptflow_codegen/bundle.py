@@ -39,6 +39,10 @@ class Bundle:
     digest: str
     documents: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     plans_data: bytes = field(default=b"", repr=False, compare=False)
+    _by_name: Mapping[tuple[str, int], FlowPlan] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {(plan.name, plan.version): plan for plan in self.plans})
 
     @classmethod
     def of(
@@ -55,7 +59,7 @@ class Bundle:
 
     def plan(self, flow: str, version: int) -> FlowPlan | None:
         """The plan of one major version of a flow, if it is here."""
-        return next((plan for plan in self.plans if (plan.name, plan.version) == (flow, version)), None)
+        return self._by_name.get((flow, version))
 
 
 def load_bundle(folder: Path, digest: str | None = None) -> Bundle:
@@ -115,6 +119,11 @@ def plans_json(plans: tuple[FlowPlan, ...]) -> bytes:
     document = {"format": FORMAT, "plans": _PLANS.dump_python(plans, mode="json")}
     # Without line breaks: only so does the fast encoder take it, and a thousand flows are some megabytes.
     return json.dumps(document, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def definition_digest(plan: FlowPlan) -> str:
+    """Equal for two plans that are the same."""
+    return hashlib.sha256(plans_json((plan,))).hexdigest()[:16]
 
 
 def _digest_of(descriptors: bytes, plans: bytes, documents: Mapping[str, bytes]) -> str:

@@ -49,13 +49,17 @@ class CheckedOutput:
 
 @dataclass(frozen=True, slots=True)
 class CheckedFlow:
-    """One flow. `steps` are as in the file, `order` respects what they need."""
+    """One flow. `steps` are as in the file, `order` respects what they need.
+
+    `inputs_missed` are those that may not be sent though a template reads them as if they were.
+    """
 
     node: FlowNode
     inputs: ObjectType
     steps: tuple[CheckedStep, ...]
     order: tuple[str, ...]
     outputs: tuple[CheckedOutput, ...] | None
+    inputs_missed: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from promptflow_codegen.diagnostics import Position, Report
 from promptflow_codegen.lock import LockedEnum, LockedMessage
 from promptflow_codegen.model import Enum, Field, Message, Promise
 from promptflow_codegen.naming import snake
+from promptflow_codegen.proto_types import KINDS
 
 CODE = "breaking-change"
 
-_SPELLINGS = {
-    "int64": "integer",
-    "double": "number",
-    "bool": "boolean",
-    ".promptflow_api.v1.File": "file",
-    ".google.protobuf.Timestamp": "timestamp",
-    ".google.protobuf.Duration": "duration",
-    ".google.protobuf.Value": "json",
-}
 _KEPT = (Promise.INPUT, Promise.RESULT)
-_GROWING = ("min", "min_length", "min_items")
-_SHRINKING = ("max", "max_length", "max_bytes", "max_items")
+_GROWING = frozenset({"min", "min_length", "item_min_length"})
+_SHRINKING = frozenset({"max", "max_length", "max_bytes", "item_max_length"})
 
 
-def check_fields(message: Message, path: str, before: LockedMessage, report: Report, next_version: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A message, or an enum of it, at `path` in its file; `next_version` is where a refused change can be made."""
+
+    message: Message
+    path: str
+    report: Report
+    next_version: int
+
+
+def check_fields(place: Place, before: LockedMessage) -> None:
     """Report changes of fields that callers of this version would notice."""
+    message = place.message
     if message.promise not in _KEPT:
         return
-    refuse = _Refusal(message, path, report, next_version)
+    refuse = _Refusal(place)
     for field in message.fields:
         if not field.is_pinned:
             _check_type(field, before, refuse)
@@ -45,16 +49,16 @@ def check_fields(message: Message, path: str, before: LockedMessage, report: Rep
                 refuse(message.position, name, "was removed", "keep it")
 
 
-def check_enum(owner: Message, path: str, enum: Enum, before: LockedEnum, report: Report, next_version: int) -> None:
+def check_enum(place: Place, enum: Enum, before: LockedEnum) -> None:
     """Report values that callers of this version send or read and that are gone."""
-    if owner.promise not in _KEPT:
+    if place.message.promise not in _KEPT:
         return
-    refuse = _Refusal(owner, path.rpartition(".")[0], report, next_version)
+    owner, _, field = place.path.rpartition(".")
+    refuse = _Refusal(replace(place, path=owner))
     names = {value.name for value in enum.values}
     for name in before.values:
         if name not in names:
-            field = snake(path.rpartition(".")[2])
-            refuse(owner.position, field, f"no longer has the enum value `{name}`", "keep the value")
+            refuse(place.message.position, snake(field), f"no longer has the enum value `{name}`", "keep the value")
 
 
 def narrowed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -75,21 +79,32 @@ def _is_narrower(key: str, old: Any, new: Any) -> bool:
         return bool(new > old)
     if key in _SHRINKING:
         return bool(new < old)
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        return bool(narrowed(old, new))  # pyright: ignore[reportUnknownArgumentType]
+    if key == "accept":
+        return not all(any(_takes(kind, listed) for kind in new) for listed in old)
     if isinstance(old, list | tuple) and isinstance(new, list | tuple):
         return not set(old) <= set(new)  # pyright: ignore[reportUnknownArgumentType]
     return bool(old != new)
 
 
+def _takes(kind: str, listed: str) -> bool:
+    """Whether a media type, such as `image/*`, stands for all that `listed` does."""
+    wide, narrow = kind.casefold(), listed.casefold()
+    return wide == narrow or (wide.endswith("/*") and narrow.startswith(wide[:-1]))
+
+
+def spelled(constraint: str) -> str:
+    """A constraint as the flow file has it: `items.max_length`."""
+    return f"items.{constraint.removeprefix('item_')}" if constraint.startswith("item_") else constraint
+
+
 class _Refusal:
     """Says that a change is refused, and what can be done instead."""
 
-    def __init__(self, message: Message, path: str, report: Report, next_version: int) -> None:
-        self._what = "input" if message.promise is Promise.INPUT else "result field"
-        self._owner = _owner_of(path)
-        self._report = report
-        self._next_version = next_version
+    def __init__(self, place: Place) -> None:
+        self._what = "input" if place.message.promise is Promise.INPUT else "result field"
+        self._owner = _owner_of(place.path)
+        self._report = place.report
+        self._next_version = place.next_version
 
     def __call__(self, position: Position, name: str, change: str, instead: str) -> None:
         shown = f"{self._owner}.{name}" if self._owner else name
@@ -122,8 +137,11 @@ def _check_input(field: Field, before: LockedMessage, refuse: _Refusal) -> None:
         refuse(field.position, field.name, "was optional and is now required", "leave it optional")
     # Who sent it before it was removed sends it still.
     known = old or gone
-    for key in narrowed(known.constraints if known else field.constraints, field.constraints):
+    for key in map(spelled, narrowed(known.constraints if known else field.constraints, field.constraints)):
         refuse(field.position, field.name, f"has a narrower `{key}`", f"keep `{key}`")
+    if known is not None and known.has_default and not field.has_default and field.is_missed and not field.is_required:
+        change = "has no default any more, and is read as if it were always sent"
+        refuse(field.position, field.name, change, "keep the default, or read it by `| default(…)`")
 
 
 def _check_presence(field: Field, before: LockedMessage, refuse: _Refusal) -> None:
@@ -152,7 +170,7 @@ def _name(name: str) -> str:
     if name.endswith(".Value") and not name.startswith("."):
         return "enum"
     is_message = name.rpartition(".")[2][:1].isupper()
-    return _SPELLINGS.get(name, "object" if is_message else name)
+    return str(KINDS.get(name) or ("object" if is_message else name))
 
 
 def _message_in(proto_type: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
@@ -61,15 +62,13 @@ def compile_descriptors(
     compiled = compiled or {}
     with tempfile.TemporaryDirectory(prefix="promptflow-") as folder:
         root = Path(folder)
-        new = [path for path in sorted(sources) if path not in compiled]
-        for path in new:
-            target = root / "src" / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(sources[path], "utf-8")
+        new = {path: sources[path] for path in sorted(sources) if path not in compiled}
+        _write_sources(root / "src", new)
         known = _imported()
         known.file.extend(compiled.values())
         (root / "imports.pb").write_bytes(known.SerializeToString())
-        _run(
+        run = _run if len(new) < _MANY else _run_apart
+        run(
             f"--proto_path={root / 'src'}",
             f"--descriptor_set_in={root / 'imports.pb'}",
             "--include_imports",
@@ -81,6 +80,13 @@ def compile_descriptors(
         made = FileDescriptorSet.FromString((root / "out.pb").read_bytes())
     files = {file.name: file for file in made.file} | dict(compiled)
     return FileDescriptorSet(file=_in_order(files, (*ALWAYS, *sorted(sources))))
+
+
+def _write_sources(folder: Path, sources: Mapping[str, str]) -> None:
+    for parent in {(folder / path).parent for path in sources}:
+        parent.mkdir(parents=True, exist_ok=True)
+    for path, text in sources.items():
+        (folder / path).write_text(text, "utf-8")
 
 
 def _in_order(files: Mapping[str, FileDescriptorProto], wanted: Iterable[str]) -> Iterator[FileDescriptorProto]:
@@ -107,12 +113,13 @@ def generate_python(files: FileDescriptorSet, paths: Sequence[str]) -> Mapping[s
     with tempfile.TemporaryDirectory(prefix="promptflow-") as folder:
         root = Path(folder)
         (root / "in.pb").write_bytes(files.SerializeToString())
-        out = root / "out"
-        out.mkdir()
+        # An archive: thousands of files would be written, found and read one by one.
+        out = root / "out.zip"
         outputs = (f"--python_out={out}", f"--pyi_out={out}", f"--grpc_python_out={out}")
         run = _run if len(paths) < _MANY else _run_apart
         run(f"--descriptor_set_in={root / 'in.pb'}", *outputs, *sorted(paths))
-        return {path.relative_to(out).as_posix(): path.read_text("utf-8") for path in sorted(out.rglob("*.py*"))}
+        with ZipFile(out) as archive:
+            return {name: archive.read(name).decode() for name in sorted(archive.namelist()) if ".py" in name}
 
 
 def _run(*arguments: str) -> None:
@@ -154,6 +161,6 @@ def _run_apart(*arguments: str) -> None:
         listed.write("\n".join(arguments))
         listed.flush()
         command = (sys.executable, "-m", "grpc_tools.protoc", f"@{listed.name}")
-        status = subprocess.run(command, check=False, timeout=_LONGEST_S).returncode  # noqa: S603
+        status = subprocess.run(command, check=False, timeout=_LONGEST_S).returncode  # noqa: S603  # this Python
     if status != 0:
         raise ProtocError(f"protoc ended with status {status}; see what it wrote to stderr")

@@ -20,7 +20,6 @@ from promptflow_codegen.emit.proto import emit_proto
 from promptflow_codegen.emit.python_client import emit_clients
 from promptflow_codegen.emit.schema import emit_schema
 from promptflow_codegen.emit.stubs import emit_stubs
-from promptflow_codegen.evolution.removal import removed_flows
 from promptflow_codegen.lock import Lock
 from promptflow_codegen.lock_file import parse_lock, print_lock
 from promptflow_codegen.lower import lower_flow
@@ -32,6 +31,7 @@ from promptflow_codegen.patterns import check_patterns
 from promptflow_codegen.plan import FlowPlan
 from promptflow_codegen.project import Project
 from promptflow_codegen.read import read_flow
+from promptflow_codegen.removal import removed_flows
 from promptflow_codegen.reuse import Reuse, without_collection
 from promptflow_codegen.source import parse_source, read_bytes
 from promptflow_core.executor import Catalog
@@ -70,20 +70,23 @@ class _Flow:
     plan: FlowPlan
 
 
-def generate(project: Project, catalog: Catalog, *, tolerated: Collection[str] = ()) -> Generated:
+def generate(
+    project: Project, catalog: Catalog, *, tolerated: Collection[str] = (), notes: Path | None = None
+) -> Generated:
     """Everything that the flows of `project` stand for; writes nothing.
 
-    Errors whose codes are `tolerated` do not stop it: what would be refused can then be compared with what was.
+    Errors whose codes are `tolerated` do not stop it: what would be refused can then be compared with what was. What
+    the file `notes` remembers of an earlier run is not made again (`reuse`); without it, all is made anew.
 
     Raises:
         ProjectError: the contract's own protos are nowhere.
         ProtocError: a defect of the generator.
     """
     with without_collection():
-        return _generate(project, catalog, tolerated)
+        return _generate(project, catalog, tolerated, notes)
 
 
-def _generate(project: Project, catalog: Catalog, tolerated: Collection[str]) -> Generated:
+def _generate(project: Project, catalog: Catalog, tolerated: Collection[str], notes: Path | None) -> Generated:
     reports: list[Report] = []
     read, unreadable = _read(project, _flow_files(project, reports), reports)
     checked = check_flows(read, catalog, unreadable)
@@ -96,30 +99,44 @@ def _generate(project: Project, catalog: Catalog, tolerated: Collection[str]) ->
         return Generated(diagnostics)
     gone = removed_flows(project, [(flow.name, flow.version) for flow in checked])
     diagnostics = sort_diagnostics((*diagnostics, *gone))
+    if any(found.is_error and found.code not in tolerated for found in diagnostics):
+        return Generated(diagnostics)
     flows = sorted(filter(None, numbered), key=lambda flow: (flow.checked.name, flow.checked.version))
-    return _emit(project, catalog, flows, diagnostics)
+    return _emit(project, catalog, flows, diagnostics, Reuse(project, project.contract_protos(), notes))
 
 
-def _emit(project: Project, catalog: Catalog, flows: Sequence[_Flow], diagnostics: tuple[Diagnostic, ...]) -> Generated:
+def _emit(
+    project: Project, catalog: Catalog, flows: Sequence[_Flow], diagnostics: tuple[Diagnostic, ...], reuse: Reuse
+) -> Generated:
     protos = {flow.api.path: emit_proto(flow.api) for flow in flows}
-    contract = project.contract_protos()
-    reuse = Reuse(project, contract)
-    descriptors = compile_descriptors({**contract, **protos}, reuse.descriptors(protos))
-    reuse.note_descriptors(protos, descriptors)
     plans = tuple(flow.plan for flow in flows)
+    # Where there is much to make, protoc works in another process meanwhile.
+    with ThreadPoolExecutor(1) as pool:
+        compiling = pool.submit(_descriptors, protos, reuse)
+        plans_data = plans_json(plans)
+        texts = _flow_texts(project, flows, protos)
+        texts[project.relative(project.flows_dir) / SCHEMA_FILE] = emit_schema(catalog, plans)
+        texts |= _clients(project, plans, plans_data, reuse)
+        descriptors = compiling.result()
+        stubs = pool.submit(_stubs, project, descriptors, reuse)
+        bundle = _bundle(descriptors, plans, plans_data, reuse)
+        texts |= stubs.result()
+    return Generated(diagnostics, {path: texts[path].encode() for path in sorted(texts)}, bundle, reuse.notes())
+
+
+def _flow_texts(project: Project, flows: Sequence[_Flow], protos: Mapping[str, str]) -> dict[Path, str]:
     proto_dir = project.relative(project.proto_dir)
     texts = {proto_dir / path: text for path, text in protos.items()}
     for flow in flows:
         path = lock_path(flow.checked.name, flow.checked.version, project.flows_package)
         texts[proto_dir / path] = print_lock(flow.lock)
-    texts[project.relative(project.flows_dir) / SCHEMA_FILE] = emit_schema(catalog, plans)
-    plans_data = plans_json(plans)
-    # Where there is much to make, another process makes the stubs meanwhile.
-    with ThreadPoolExecutor(1) as pool:
-        modules = pool.submit(_python_files, project, descriptors, plans, plans_data, reuse)
-        bundle = _bundle(descriptors, plans, plans_data, reuse)
-        texts |= modules.result()
-    return Generated(diagnostics, {path: texts[path].encode() for path in sorted(texts)}, bundle, reuse.notes())
+    return texts
+
+
+def _descriptors(protos: Mapping[str, str], reuse: Reuse) -> FileDescriptorSet:
+    descriptors = compile_descriptors({**reuse.contract, **protos}, reuse.descriptors(protos))
+    reuse.note_descriptors(protos, descriptors)
+    return descriptors
 
 
 def _bundle(descriptors: FileDescriptorSet, plans: tuple[FlowPlan, ...], plans_data: bytes, reuse: Reuse) -> Bundle:
@@ -131,19 +148,22 @@ def _bundle(descriptors: FileDescriptorSet, plans: tuple[FlowPlan, ...], plans_d
     return Bundle.of(data, plans, documents, plans_data)
 
 
-def _python_files(
-    project: Project, descriptors: FileDescriptorSet, plans: Sequence[FlowPlan], plans_data: bytes, reuse: Reuse
-) -> Mapping[Path, str]:
+def _stubs(project: Project, descriptors: FileDescriptorSet, reuse: Reuse) -> Mapping[Path, str]:
     if project.python_client_dir is None:
         return {}
     folder = project.relative(project.python_client_dir)
-    stubs = emit_stubs(descriptors, project.flows_package, reuse)
+    return {folder / path: text for path, text in emit_stubs(descriptors, project.flows_package, reuse).items()}
+
+
+def _clients(project: Project, plans: Sequence[FlowPlan], plans_data: bytes, reuse: Reuse) -> Mapping[Path, str]:
+    if project.python_client_dir is None:
+        return {}
+    folder = project.relative(project.python_client_dir)
     clients = reuse.modules("clients", plans_data)
     if clients is None:
         clients = emit_clients(plans)
     reuse.note_modules("clients", plans_data, clients)
-    files = {**stubs, **clients}
-    return {folder / path: text for path, text in files.items()}
+    return {folder / path: text for path, text in clients.items()}
 
 
 def _flow_files(project: Project, reports: list[Report]) -> Sequence[Path]:
@@ -196,13 +216,14 @@ def _number(project: Project, flow: CheckedFlow, reports: list[Report]) -> _Flow
         return None
     report = Report(flow.node.file)
     reports.append(report)
-    api = build_api(flow, project.flows_package)
+    plan = lower_flow(flow, project.flows_package)
+    api = build_api(flow, plan, project.flows_package)
     if api.size > MAX_SIZE:
         message = f"the API of the flow has {api.size} fields and enum values; the limit is {MAX_SIZE}"
         report.error("too-many", flow.node.name.position, message, "declare less, or use `json` for parts of it")
         return None
     api, lock = number_file(api, lock, report)
-    return _Flow(flow, api, lock, lower_flow(flow, project.flows_package))
+    return _Flow(flow, api, lock, plan)
 
 
 def _read_lock(project: Project, flow: CheckedFlow, reports: list[Report]) -> Lock | None:

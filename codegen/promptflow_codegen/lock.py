@@ -15,13 +15,14 @@ from typing import Any
 class LockedField:
     """What a field was when it was generated last; `type` has the label in it.
 
-    `is_required`: an input that must be sent, or a field that is in every result.
+    `is_required`: an input that must be sent, or a field that is in every result. `has_default`: of an input.
     """
 
     number: int
     type: str
     is_required: bool = False
     constraints: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    has_default: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,11 @@ class LockedEnum:
     values: Mapping[str, int] = field(default_factory=dict[str, int])
     reserved: Mapping[str, int] = field(default_factory=dict[str, int])
     retired: tuple[int, ...] = ()
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """Every number that was ever used."""
+        return frozenset((*self.values.values(), *self.reserved.values(), *self.retired))
 
 
 @dataclass(frozen=True, slots=True)

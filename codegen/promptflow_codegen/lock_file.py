@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from promptflow_codegen.diagnostics import Position, Report
 from promptflow_codegen.lock import Lock, LockedEnum, LockedField, LockedMessage
 from promptflow_codegen.lock_merge import ConflictError, has_conflicts, merge_locks, split_conflicts, without_repetition
+from promptflow_codegen.lock_printed import read_printed
 from promptflow_codegen.source import parse_source
 from promptflow_codegen.tree import to_plain
 
@@ -45,6 +46,9 @@ def parse_lock(data: bytes, *, flow: str, version: int, report: Report) -> Lock 
     try:
         if has_conflicts(text):
             return _resolve(text, (flow, version), report)
+        printed = _as_printed(text, (flow, version))
+        if printed is not None:
+            return printed
         document = _read(data, (flow, version))
         lock = document.to_lock()
         _check_numbers(lock)
@@ -62,6 +66,18 @@ class _DamageError(ValueError):
     def __init__(self, message: str, position: Position | None = None) -> None:
         super().__init__(message)
         self.position = position or Position()
+
+
+def _as_printed(text: str, of: tuple[str, int]) -> Lock | None:
+    """The lock whose text this is to the letter, digest included; anything else is looked at more closely."""
+    lock = read_printed(text)
+    if lock is None or (lock.flow, lock.version) != of or print_lock(lock) != text:
+        return None
+    owners: list[LockedMessage | LockedEnum] = [*lock.messages.values(), *lock.enums.values()]
+    if not all(1 <= number <= MAX_NUMBER for owner in owners for number in owner.numbers):
+        return None
+    _check_numbers(lock)
+    return lock
 
 
 def _read(data: bytes, of: tuple[str, int]) -> _LockModel:
@@ -109,10 +125,11 @@ class _FieldModel(_Model):
     number: Number
     type: str
     required: bool = False
+    default: bool = False
     constraints: dict[str, Any] = Field(default_factory=dict[str, Any])
 
     def to_locked(self) -> LockedField:
-        return LockedField(self.number, self.type, self.required, self.constraints)
+        return LockedField(self.number, self.type, self.required, self.constraints, self.default)
 
 
 class _MessageModel(_Model):
@@ -186,8 +203,12 @@ def _digest(lock: Lock) -> str:
 
 
 def _content(fields: Mapping[str, LockedField]) -> dict[str, Any]:
+    # Without what no earlier release wrote, where there is none of it.
     return {
-        name: [field.number, field.type, field.is_required, _without_whole_floats(dict(field.constraints))]
+        name: [
+            *(field.number, field.type, field.is_required, _without_whole_floats(dict(field.constraints))),
+            *([True] if field.has_default else []),
+        ]
         for name, field in fields.items()
     }
 
@@ -234,6 +255,8 @@ def _field_lines(fields: Mapping[str, LockedField]) -> Iterator[str]:
         parts = [f"number: {locked.number}", f"type: {json.dumps(locked.type)}"]
         if locked.is_required:
             parts.append("required: true")
+        if locked.has_default:
+            parts.append("default: true")
         if locked.constraints:
             parts.append(f"constraints: {_value(dict(sorted(locked.constraints.items())))}")
         yield f"      {_key(name)}: {{{', '.join(parts)}}}"

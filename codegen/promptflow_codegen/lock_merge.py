@@ -236,7 +236,10 @@ def _of_both(first: LockedField | None, second: LockedField | None, retired: Col
         if key in second.constraints
     }
     kept = {key: limit for key, limit in constraints.items() if limit is not None}
-    return LockedField(first.number, first.type, first.is_required and second.is_required, kept)
+    return LockedField(
+        *(first.number, first.type, first.is_required and second.is_required, kept),
+        first.has_default or second.has_default,
+    )
 
 
 def _widest(key: str, first: Any, second: Any) -> Any:
@@ -247,6 +250,6 @@ def _widest(key: str, first: Any, second: Any) -> Any:
         values: list[Any] = [*first, *second]
         return list(dict.fromkeys(values))
     if isinstance(first, int | float) and isinstance(second, int | float):
-        pick: Callable[[Any, Any], Any] = min if key.startswith("min") else max
+        pick: Callable[[Any, Any], Any] = min if key.removeprefix("item_").startswith("min") else max
         return pick(first, second)
     return None

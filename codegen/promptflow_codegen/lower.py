@@ -27,6 +27,7 @@ def lower_flow(flow: CheckedFlow, root: str = FLOWS_PACKAGE) -> FlowPlan:
         description=flow.node.description,
         source=flow.node.file,
         labels=dict(flow.node.labels),
+        output_lines={one.node.name.text: one.node.name.position.line for one in flow.outputs or ()},
     )
 
 
@@ -49,6 +50,7 @@ def _lower_step(step: CheckedStep) -> StepPlan:
         line=node.name.position.line,
         flow=FlowRef(step.callee.name, step.callee.version) if step.callee else None,
         pools=tuple(sorted(_pools(step.callee))) if step.callee else (),
+        models=step.spec.models if step.spec else (),
     )
 
 

@@ -31,7 +31,8 @@ class Field:
     """One field. `number` 0 is the lock's to give; a number given here is a wish, or final where `is_pinned`.
 
     `label` is "optional", "repeated" or ""; `constraints` and `is_required` are what the lock remembers of an input. A
-    field of a result `is_required` where every completed run has it, and `may_be_absent` where some surely lack it.
+    field of a result `is_required` where every completed run has it, and `may_be_absent` where some surely lack it; an
+    input `is_missed` where a template reads it as if it were there although it may be absent.
     """
 
     name: str
@@ -45,6 +46,8 @@ class Field:
     oneof: str = ""
     is_required: bool = False
     may_be_absent: bool = False
+    is_missed: bool = False
+    has_default: bool = False
     constraints: Mapping[str, Any] = field(default_factory=dict[str, Any])
     position: Position = field(default=Position(), compare=False)
 

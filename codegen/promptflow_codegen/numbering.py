@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from promptflow_codegen.compat import check_enum, check_fields
+from promptflow_codegen.compat import Place, check_enum, check_fields
 from promptflow_codegen.diagnostics import Report
 from promptflow_codegen.lock import Lock, LockedEnum, LockedField, LockedMessage
 from promptflow_codegen.model import Enum, EnumValue, Field, Message, Promise, ProtoFile
@@ -49,15 +49,18 @@ class _Numbering:
             return replace(message, enums=enums)
         before = self.messages.get(path)
         if before is not None:
-            check_fields(message, path, before, self._report, self._next_version)
+            check_fields(self._place(message, path), before)
         after = _updated(message, before or LockedMessage())
         self.messages[path] = after
         nested = tuple(self.message(inner, f"{path}.{inner.name}") for inner in message.messages)
         return _with_numbers(replace(message, messages=nested), after)
 
+    def _place(self, message: Message, path: str) -> Place:
+        return Place(message, path, self._report, self._next_version)
+
     def _enum(self, enum: Enum, path: str, owner: Message) -> Enum:
         before = self.enums.get(path, LockedEnum())
-        check_enum(owner, path, enum, before, self._report, self._next_version)
+        check_enum(self._place(owner, path), enum, before)
         after = _updated_enum(enum, before)
         self.enums[path] = after
         return Enum(
@@ -83,7 +86,7 @@ def _updated(message: Message, before: LockedMessage) -> LockedMessage:
             retired |= {old.number} if old else set()
         used.add(number)
         is_required = _is_required(field, message.promise, before.fields.get(field.name))
-        fields[field.name] = LockedField(number, field.full_type, is_required, field.constraints)
+        fields[field.name] = LockedField(number, field.full_type, is_required, field.constraints, field.has_default)
     return LockedMessage(fields, known, tuple(sorted(retired)))
 
 

@@ -10,6 +10,7 @@ import json
 import re
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -45,11 +46,48 @@ def pack(bundle: Bundle) -> bytes:
     return b"%b%d %b\n%b" % (_MAGIC, FORMAT, _release().encode(), zlib.compress(body, _LEVEL))
 
 
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """The parts of a bundle, and the digest that it claims to have."""
+
+    digest: str
+    parts: Mapping[str, bytes]
+
+    @property
+    def descriptors(self) -> bytes:
+        """A serialized FileDescriptorSet, as yet unread."""
+        return self.parts[DESCRIPTORS]
+
+    def bundle(self) -> Bundle:
+        """The bundle; what it holds beyond its shape is not judged here.
+
+        Raises:
+            BundleError: it is damaged, or not what its digest says.
+        """
+        documents = {name.removeprefix(f"{DOCUMENTS}/"): data for name, data in self.parts.items() if "/" in name}
+        plans = parse_plans(self.parts[PLANS], self.digest)
+        bundle = Bundle.of(self.descriptors, plans, documents, self.parts[PLANS])
+        if bundle.digest != self.digest:
+            raise BundleError(
+                f"the bundle says that it is {self.digest}, but its content is {bundle.digest}; pack it again"
+            )
+        return bundle
+
+
 def unpack(data: bytes, *, max_bytes: int = MAX_BUNDLE_BYTES) -> Bundle:
     """The bundle that `pack` made these bytes of; what it holds beyond its shape is not judged here.
 
     Raises:
         BundleError: they are no bundle, one of another format, larger than `max_bytes`, or not what the digest says.
+    """
+    return open_packed(data, max_bytes=max_bytes).bundle()
+
+
+def open_packed(data: bytes, *, max_bytes: int = MAX_BUNDLE_BYTES) -> Unpacked:
+    """The parts that `pack` made these bytes of, before they are read.
+
+    Raises:
+        BundleError: they are no bundle, one of another format, or larger than `max_bytes`.
     """
     body = _inflate(_body_of(data), max_bytes)
     line, _, rest = body.partition(b"\n")
@@ -60,16 +98,7 @@ def unpack(data: bytes, *, max_bytes: int = MAX_BUNDLE_BYTES) -> Bundle:
     for name, size in sizes.items():
         parts[name] = rest[begin : begin + size]
         begin += size
-    return _bundle_of(digest, parts)
-
-
-def _bundle_of(digest: str, parts: Mapping[str, bytes]) -> Bundle:
-    documents = {name.removeprefix(f"{DOCUMENTS}/"): data for name, data in parts.items() if "/" in name}
-    plans = parse_plans(parts[PLANS], digest)
-    bundle = Bundle.of(parts[DESCRIPTORS], plans, documents, parts[PLANS])
-    if bundle.digest != digest:
-        raise BundleError(f"the bundle says that it is {digest}, but its content is {bundle.digest}; pack it again")
-    return bundle
+    return Unpacked(digest, parts)
 
 
 def _body_of(data: bytes) -> memoryview:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
 from promptflow_codegen.check.constants import constants_of
 from promptflow_codegen.checked import CheckedFlow
 from promptflow_codegen.compile import compile_descriptors
+from promptflow_codegen.descriptors import pool_of
 from promptflow_codegen.diagnostics import Position, Report
 from promptflow_codegen.rules import quoted
 from promptflow_codegen.tree import ListNode, MapNode, Node, ScalarNode
@@ -84,9 +84,7 @@ def _message_classes(patterns: Sequence[str]) -> Iterator[Any]:
         for index, pattern in enumerate(patterns)
     )
     head = 'syntax = "proto3"; package patterns; import "buf/validate/validate.proto";'
-    pool = DescriptorPool()
-    for file in compile_descriptors({"patterns.proto": "\n".join([head, *messages])}).file:
-        pool.AddSerializedFile(file.SerializeToString())
+    pool = pool_of(compile_descriptors({"patterns.proto": "\n".join([head, *messages])}).file)
     for index in range(len(patterns)):
         yield GetMessageClass(pool.FindMessageTypeByName(f"patterns.P{index}"))
 

@@ -35,6 +35,7 @@ class StepPlan:
     `items_name` is the name of the current item in templates; `max_parallel` 0 sets no limit.
     A step with a `flow` runs that flow as its own nested part of the run: its `config` holds the flow's inputs, its
     `output` is the flow's result, `executor` is "" and `pools` are those that the flow needs.
+    `models` are those that the executor had where this was generated, for comparison alone.
     """
 
     name: str
@@ -53,6 +54,7 @@ class StepPlan:
     line: int = 0
     flow: FlowRef | None = None
     pools: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class FlowPlan:
     """One major version of one flow. `steps` are in an order that respects `needs`.
 
     `result` types the result; `outputs` maps its fields to templates, None: one field per step, the step's output
-    (for a for_each step: the list of the items' outputs).
+    (for a for_each step: the list of the items' outputs). `output_lines` says on which line of `source` each is written.
     """
 
     name: str
@@ -75,6 +77,7 @@ class FlowPlan:
     description: str = ""
     source: str = ""
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    output_lines: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def step(self, name: str) -> StepPlan:
         """The step called `name`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -18,7 +19,7 @@ CONTRACT = "promptflow_api/v1"
 """The hand-written protos, relative to the proto root."""
 
 
-_KEYS = "`executors`, `package`, `go_package`, `npm_name`"
+_KEYS = "`executors`, `package`, `go_package`, `npm_name`, `removed`"
 
 
 class ProjectError(Exception):
@@ -27,7 +28,8 @@ class ProjectError(Exception):
 
 class _Settings(BaseModel):
     """`promptflow.yaml`: `executors` are the project's own, each `module:Class`; `package` is the proto package of its
-    flows, `go_package` the import path of its Go module, `npm_name` the name of its npm package."""
+    flows, `go_package` the import path of its Go module, `npm_name` the name of its npm package; `removed` are flows
+    that were generated and are gone on purpose, each `name@version`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -35,6 +37,7 @@ class _Settings(BaseModel):
     package: str = Field(default=FLOWS_PACKAGE, pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$")
     go_package: str = ""
     npm_name: str = ""
+    removed: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*@[1-9][0-9]*$")], ...] = ()
 
     @field_validator("package")
     @classmethod
@@ -58,6 +61,7 @@ class Project:
     flows_package: str = FLOWS_PACKAGE
     go_package: str = ""
     npm_name: str = ""
+    removed: tuple[str, ...] = ()
 
     @classmethod
     def at(cls, root: Path) -> Project:
@@ -81,6 +85,7 @@ class Project:
             flows_package=settings.package,
             go_package=settings.go_package,
             npm_name=settings.npm_name,
+            removed=settings.removed,
         )
 
     def contract_protos(self) -> Mapping[str, str]:

@@ -3,6 +3,8 @@
 The notes hold digests: of sources, and of what became of them. The things themselves are taken from where they lie, the
 tree and the current bundle, and only where they are still what was noted. The generator's own code, the versions of
 protoc and the hand-written contract are part of every digest.
+
+Notes are believed, so they never lie in the tree, which others may have written: each user keeps their own.
 """
 
 from __future__ import annotations
@@ -10,7 +12,9 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
+import os
 import re
+import stat
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -25,22 +29,21 @@ import promptflow_core
 from promptflow_codegen.bundle import CURRENT, DESCRIPTORS, DOCUMENTS
 from promptflow_codegen.project import Project
 
-NOTES = Path(".promptflow") / "cache" / "generated.json"
-"""Relative to the project's root."""
-
 _TOOLS = ("googleapis-common-protos", "grpcio-tools", "protobuf", "protovalidate")
 _DIGEST = re.compile(r"[0-9a-zA-Z_./-]{1,255}")
 _IMPORT = re.compile(r'^import "([^"]+)";$', re.MULTILINE)
 _MAX_NOTES_BYTES = 64 << 20
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 class Reuse:
     """The things that one run may take over, and the notes for the next one."""
 
-    def __init__(self, project: Project, contract: Mapping[str, str]) -> None:
+    def __init__(self, project: Project, contract: Mapping[str, str], notes: Path | None = None) -> None:
+        self.contract = contract
         self._project = project
         self._base = _digest(_generator(), *(f"{path}\0{text}" for path, text in sorted(contract.items())))
-        self._known = _load(project.root / NOTES)
+        self._known = _load(notes) if notes is not None else {}
         self._made: dict[str, dict[str, str]] = {}
 
     def notes(self) -> bytes:
@@ -121,6 +124,11 @@ class Reuse:
             return FileDescriptorSet()
 
 
+def notes_path(cache_dir: Path, project: Project) -> Path:
+    """Where a user's notes on a project lie; `cache_dir` is the user's own."""
+    return cache_dir / "generated" / f"{_digest(str(project.root.resolve()))}.json"
+
+
 @contextmanager
 def without_collection() -> Generator[None]:
     """No search for cycles of garbage: generating makes many objects that all stay, and none of those."""
@@ -151,7 +159,8 @@ def _digest(*parts: str | bytes) -> str:
 
 def _load(path: Path) -> dict[str, dict[str, str]]:
     try:
-        if path.stat().st_size > _MAX_NOTES_BYTES:
+        about = path.stat()
+        if about.st_size > _MAX_NOTES_BYTES or about.st_uid != os.geteuid() or about.st_mode & _OTHERS_WRITE:
             return {}
         document: object = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

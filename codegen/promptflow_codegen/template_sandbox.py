@@ -142,10 +142,10 @@ def _round(value: float, precision: int = 0, method: Any = "common") -> float:
     return do_round(value, precision, method)
 
 
-def _sum(items: Any) -> float:
+def _sum(items: Any, attribute: str | None = None, start: float = 0) -> float:
     """The sum of numbers; lists would be copied once per item."""
-    total: float = 0
-    for item in items:
+    total = start
+    for item in items if attribute is None else (_field(item, attribute) for item in items):
         if isinstance(item, bool) or not isinstance(item, int | float | Undefined):
             raise TypeError(f"`sum` adds numbers, not {type(item).__name__}")
         total += item

@@ -26,11 +26,7 @@ class ScalarNode:
 
     def at(self, offset: int) -> Position:
         """Where the character at `offset` of a text value stands in the file."""
-        index = _index_in_source(self, offset)
-        before = self.text[self.start : index]
-        lines = before.count("\n")
-        column = len(before) - before.rfind("\n") if lines else self.position.column + len(before)
-        return Position(self.position.line + lines, column)
+        return Places(self).at(offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,18 +109,35 @@ def shape_of(node: Node) -> str:
 _LONG_ESCAPES = {"x": 4, "u": 6, "U": 10}
 
 
-def _index_in_source(node: ScalarNode, offset: int) -> int:
-    """Follow value and source side by side; space is skipped on both sides, for folding changes it."""
-    value = str(node.value)
-    index = node.start
-    if node.style in ("|", ">"):
-        index = node.text.find("\n", index, node.end) + 1
-    elif node.style:
-        index += 1
-    for character in value[:offset]:
-        if not character.isspace():
-            index = _after(node, _skip_space(node, index), character)
-    return min(_skip_space(node, index) if value[offset : offset + 1].strip() else index, node.end)
+class Places:
+    """Where the characters of one text value stand in its file: each is looked for once, however many are asked for."""
+
+    def __init__(self, node: ScalarNode) -> None:
+        self._node = node
+        self._value = str(node.value)
+        first = node.start
+        if node.style in ("|", ">"):
+            first = node.text.find("\n", first, node.end) + 1
+        elif node.style:
+            first += 1
+        self._indexes = [first]
+
+    def at(self, offset: int) -> Position:
+        """Where the character at `offset` stands."""
+        node = self._node
+        before = node.text[node.start : self._index(min(offset, len(self._value)))]
+        lines = before.count("\n")
+        column = len(before) - before.rfind("\n") if lines else node.position.column + len(before)
+        return Position(node.position.line + lines, column)
+
+    def _index(self, offset: int) -> int:
+        """Follow value and source side by side; space is skipped on both sides, for folding changes it."""
+        node, found = self._node, self._indexes
+        for character in self._value[len(found) - 1 : offset]:
+            is_space = character.isspace()
+            found.append(found[-1] if is_space else _after(node, _skip_space(node, found[-1]), character))
+        index = found[offset]
+        return min(_skip_space(node, index) if self._value[offset : offset + 1].strip() else index, node.end)
 
 
 def _skip_space(node: ScalarNode, index: int) -> int:

@@ -10,7 +10,8 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from errno import EISDIR
 from functools import partial
@@ -27,15 +28,25 @@ from promptflow_codegen.bundle import (
 from promptflow_codegen.generate import Generated
 from promptflow_codegen.naming import FLOWS_PACKAGE, PACKAGE_ROOT
 from promptflow_codegen.project import Project
-from promptflow_codegen.reuse import NOTES
+from promptflow_codegen.reuse import without_collection
+
+MAX_NOTES = 50
+"""Notes are kept of so many projects of a user, those that were generated last."""
+
+KEPT_BUNDLES = 8
+
+_STAGING = ".staging."
+_ANY_DIGEST = "[0-9a-f]" * 16
 
 
 class WriteError(Exception):
     """The tree could not be changed and is as it was; the message says why."""
 
 
-def write(project: Project, generated: Generated) -> tuple[Path, ...]:
+def write(project: Project, generated: Generated, notes: Path | None = None) -> tuple[Path, ...]:
     """Bring the tree to what was generated, save the bundle; the paths that changed or went, sorted.
+
+    What the next run need not make again is kept in the file `notes` (`reuse.notes_path`).
 
     Raises:
         WriteError: something cannot be written.
@@ -43,13 +54,20 @@ def write(project: Project, generated: Generated) -> tuple[Path, ...]:
     """
     if generated.bundle is None:
         raise ValueError("the flows have errors; nothing was generated")
+    with without_collection():
+        changed = _write(project, generated, generated.bundle)
+        if notes is not None:
+            _save_notes(notes, generated.notes)
+    return changed
+
+
+def _write(project: Project, generated: Generated, bundle: Bundle) -> tuple[Path, ...]:
     changed = drift(project, generated)
     try:
         changes = {path: generated.files.get(path) for path in changed}
-        replace_all(project.root, changes, partial(save_bundle, generated.bundle, project.bundles_dir))
+        replace_all(project.root, changes, partial(save_bundle, bundle, project.bundles_dir))
     except OSError as error:
         raise WriteError(f"{error.filename or project.root} cannot be written: {error.strerror}") from error
-    _save_notes(project.root / NOTES, generated.notes)
     return changed
 
 
@@ -57,9 +75,13 @@ def _save_notes(path: Path, notes: bytes) -> None:
     """Keep the notes for the next run, which does without where they cannot be kept."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         temporary.write_bytes(notes)
+        temporary.chmod(0o600)
         temporary.replace(path)
+        known = sorted(path.parent.glob("*.json"), key=lambda each: each.stat().st_mtime)
+        for old in known[:-MAX_NOTES]:
+            old.unlink(missing_ok=True)
 
 
 def drift(project: Project, generated: Generated) -> tuple[Path, ...]:
@@ -78,15 +100,44 @@ def save_bundle(bundle: Bundle, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with _only_writer(folder):
-        staging = Path(tempfile.mkdtemp(prefix=".staging.", dir=folder))
+        staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=folder))
         try:
             if not is_saved(bundle, folder):
                 _put_bundle(bundle, staging, folder / bundle.digest)
             _write_durably(staging / CURRENT, f"{bundle.digest}\n".encode())
+            _stamp(folder, _current(folder), bundle.digest)
             (staging / CURRENT).replace(folder / CURRENT)
         finally:
             shutil.rmtree(staging)
     return folder / bundle.digest
+
+
+def prune_bundles(folder: Path, *, keep_s: float, now: Callable[[], float] = time.time) -> None:
+    """Remove the bundles that no run may pin: none of the last `KEPT_BUNDLES`, none that was current within `keep_s`.
+
+    What a writer that was killed has left goes too; what cannot be removed stays.
+    """
+    with suppress(OSError), _only_writer(folder):
+        ages = {
+            path: now() - path.stat().st_mtime for path in folder.glob(_ANY_DIGEST) if path.name != _current(folder)
+        }
+        for path in sorted(ages, key=ages.__getitem__)[KEPT_BUNDLES - 1 :]:
+            if ages[path] > keep_s:
+                # By a rename first: nobody meets half a bundle.
+                path.replace(folder / f"{_STAGING}{path.name}")
+        for path in folder.glob(f"{_STAGING}*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _stamp(folder: Path, *digests: str) -> None:
+    """Note by their folders' time that these bundles are, or were until now, the current one."""
+    for digest in filter(None, digests):
+        with suppress(OSError):
+            os.utime(folder / digest)
+
+
+def _current(folder: Path) -> str:
+    return (_read(folder / CURRENT) or b"").decode("ascii", "replace").strip()
 
 
 @contextmanager
@@ -157,43 +208,60 @@ def _read(path: Path) -> bytes | None:
 
 
 def replace_all(root: Path, changes: Mapping[Path, bytes | None], finish: Callable[[], object]) -> None:
-    """Write every new file beside its target, move all into place, `finish`; None removes. Undone on OSError.
+    """Write every new file beside its target, move all into place, `finish`; None removes.
 
     Raises:
-        OSError: something cannot be written; all is as it was.
+        OSError: something cannot be written, or `finish` failed; all is as it was.
+        WriteError: `finish` failed; all is as it was.
     """
-    temporaries = {root / path: _temporary(root / path) for path, data in changes.items() if data is not None}
-    before = {root / path: _read(root / path) for path in changes}
-    new_folders = _missing_folders(before)
+    targets = {root / path: data for path, data in changes.items()}
+    new_folders = _missing_folders(target.parent for target in targets)
+    before = {target: None if target.parent in new_folders else _read(target) for target in targets}
+    staged: dict[Path, Path] = {}
     try:
-        for path, data in changes.items():
+        _make_folders(new_folders, targets)
+        for target, data in targets.items():
             if data is not None:
-                _stage(root / path, temporaries[root / path], data)
+                staged[target] = _temporary(target)
+                _stage(target, staged[target], data, is_new=target.parent in new_folders)
         try:
-            for target in before:
-                _put(target, temporaries.get(target))
+            for target in targets:
+                _put(target, staged.get(target))
             finish()
-        except OSError:
+        except (OSError, WriteError):
             for target, data in before.items():
                 _restore(target, data)
             raise
+        staged.clear()
+        new_folders.clear()
     finally:
-        for temporary in temporaries.values():
+        for temporary in staged.values():
             temporary.unlink(missing_ok=True)
         _remove_empty(new_folders)
-    for target in before:
-        if target not in temporaries:
+    for target, data in targets.items():
+        if data is None:
             _remove_empty_folders(target.parent)
 
 
-def _missing_folders(targets: Iterable[Path]) -> list[Path]:
-    """Folders that writing makes, the deepest first."""
-    missing = {folder for target in targets for folder in target.parents if not folder.exists()}
-    return sorted(missing, key=lambda folder: len(folder.parts), reverse=True)
+def _missing_folders(folders: Iterable[Path]) -> set[Path]:
+    """Those of the folders, and of the folders that they are in, that are not there."""
+    missing = set[Path]()
+    for folder in set(folders):
+        for place in (folder, *folder.parents):
+            if place in missing or place.exists():
+                break
+            missing.add(place)
+    return missing
+
+
+def _make_folders(missing: Collection[Path], targets: Mapping[Path, bytes | None]) -> None:
+    wanted = {target.parent for target, data in targets.items() if data is not None}
+    for folder in wanted.intersection(missing):
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:
-    for folder in folders:
+    for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 
@@ -202,9 +270,8 @@ def _temporary(target: Path) -> Path:
     return target.parent / f".{target.name}.{os.getpid()}"
 
 
-def _stage(target: Path, temporary: Path, data: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.is_dir():
+def _stage(target: Path, temporary: Path, data: bytes, *, is_new: bool) -> None:
+    if not is_new and target.is_dir():
         raise IsADirectoryError(EISDIR, "a folder is in the way", str(target))
     temporary.write_bytes(data)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -43,8 +43,12 @@ def check_folders(out: Path, languages: tuple[str, ...]) -> None:
             _read_manifest(folder)
 
 
-def write_packages(out: Path, packages: Mapping[str, ClientPackage]) -> Written:
+def write_packages(
+    out: Path, packages: Mapping[str, ClientPackage], finish: Callable[[], object] = lambda: None
+) -> Written:
     """Bring `out/<language>` to each package; seeds that were edited, and files of others, stay as they are.
+
+    `finish` is what has to be written with them: where it fails, they are not written either.
 
     Raises:
         WriteError: something else is there, or cannot be written; everything is as it was.
@@ -58,7 +62,7 @@ def write_packages(out: Path, packages: Mapping[str, ClientPackage]) -> Written:
         kept += [Path(language, path) for path in folder_kept]
     try:
         # Resolved, so that a removal never climbs through a link.
-        replace_all(out.resolve(), changes, lambda: None)
+        replace_all(out.resolve(), changes, finish)
     except OSError as error:
         raise WriteError(f"{error.filename or out} cannot be written: {error.strerror}") from error
     shown = [path for path in sorted(changes) if path.name != MANIFEST]

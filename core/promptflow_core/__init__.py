@@ -3,6 +3,7 @@
 types       the value types of the flow language and of executor outputs
 type_syntax types as YAML spells them
 coercion    values made to fit a type
+defaults    what stands in for what is absent
 values      native values (files, timestamps, ...) and their msgpack form
 modeling    pydantic models as value types, and back to native values
 errors      the closed list of failure reasons, and errors as records that travel

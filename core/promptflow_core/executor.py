@@ -104,6 +104,15 @@ class BaseExecutor(ABC, Generic[ConfigT, OutputT]):
             raise TypeError(f"executor {cls.name!r} has no Output and does not override output_type")
         return object_type_of(cls.Output)
 
+    @classmethod
+    def models(cls) -> tuple[str, ...]:
+        """The models that its answers come from, each `name@version`: with others it may answer otherwise.
+
+        Asked wherever flows are generated: it is light, loads none of them, and leaves the version out where that is
+        unknown.
+        """
+        return ()
+
     async def start(self) -> None:
         """Load and warm what the executor needs; called once before its first call.
 
@@ -149,6 +158,7 @@ class ExecutorSpec:
     batch: BatchPolicy
     config: ObjectType
     output_type: Callable[[Mapping[str, Any]], ObjectType] = field(compare=False)
+    models: tuple[str, ...] = ()
 
 
 Catalog = Mapping[str, ExecutorSpec]

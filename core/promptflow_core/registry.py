@@ -72,6 +72,7 @@ def _spec_of(cls: ExecutorClass) -> ExecutorSpec:
         batch=cls.batch,
         config=object_type_of(cls.Config),
         output_type=cls.output_type,
+        models=cls.models(),
     )
 
 

@@ -122,6 +122,17 @@ def spelling(value_type: ValueType) -> str:
             return "object"
 
 
+def object_in(value_type: ValueType) -> ObjectType | None:
+    """The object that a type is, or that its lists and maps hold."""
+    match value_type:
+        case ObjectType():
+            return value_type
+        case ListType(element=inner) | MapType(value=inner):
+            return object_in(inner)
+        case _:
+            return None
+
+
 def scalar(kind: Kind) -> ScalarType:
     """Shorthand for a scalar type."""
     return ScalarType(kind)

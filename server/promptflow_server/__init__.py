@@ -4,6 +4,7 @@ engine/         runs flows: the pure machine, the runner that performs what it d
 store/          the record of every run in Redis; Lua
 services/       the gRPC services, the HTTP twins, reflection, health
 app             the server process
+bundles/        what is served, and how another bundle takes its place
 gateway/        Envoy's configuration
 supervisor/     server, workers, Envoy and Redis as children of one process
 embedded_redis  a private Redis for one project folder; redis_guard stops it with its last user

@@ -29,21 +29,18 @@ from promptflow_core.errors import FlowError, Reason
 from promptflow_core.registry import ExecutorRegistry
 from promptflow_core.settings import Settings
 from promptflow_server.bundles.archive import Archive
-from promptflow_server.bundles.follower import Follower
 from promptflow_server.bundles.on_a_miss import MissInterceptor
-from promptflow_server.bundles.publisher import Publisher
-from promptflow_server.bundles.served import LiveBundle, Served
+from promptflow_server.bundles.serving import BundleServing
 from promptflow_server.engine.file_sweep import FileSweep
 from promptflow_server.engine.runner import FlowEngine
 from promptflow_server.gateway.edge import Edge
 from promptflow_server.services import compression
 from promptflow_server.services.admission import Admission
-from promptflow_server.services.all_services import Backend, all_handlers, methods_of, service_names
+from promptflow_server.services.all_services import Backend, methods_of, service_names
 from promptflow_server.services.callee_checks import CalleeChecks
-from promptflow_server.services.contracts import Contracts
+from promptflow_server.services.flow_service import PublishHandler
 from promptflow_server.services.interceptor import ErrorInterceptor
 from promptflow_server.services.planning import costs_by
-from promptflow_server.services.publishing import Publishing
 from promptflow_server.services.serving_status import ServingStatus
 from promptflow_server.store.bundles import BundleStore
 from promptflow_server.store.state import StateManager
@@ -56,7 +53,7 @@ GRACE_S = 10.0
 RUN_SLOTS = 1_000
 PING_PATIENCE_S = 1.0
 FIRST_LOOK_S = 1.0
-SMALLEST_PING_INTERVAL_MS = 5_000
+SMALLEST_PING_INTERVAL_MS = 1_000
 KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS = 30_000, 10_000
 MAX_HEADERS_BYTES = 64 << 10
 
@@ -96,8 +93,7 @@ class ServerApp:
     status: ServingStatus
     calls: RedisCallDispatch
     redis: RedisPing
-    live: LiveBundle
-    follower: Follower
+    bundles: BundleServing
 
     @classmethod
     def of(cls, settings: Settings, bundle: Bundle, bundles_dir: Path, link: Link, *, edge: Edge | None = None) -> Self:
@@ -109,51 +105,25 @@ class ServerApp:
         """
         server_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         registry = ExecutorRegistry.load(settings.executors)
-        files, calls = BlobStore(settings.files_dir), RedisCallDispatch(link, server_id)
         store = BundleStore(link, keep_s=settings.keep_finished_s)
         archive = Archive(bundles_dir, store)
-        engine = FlowEngine(
-            state=StateManager(link, keep_s=settings.keep_finished_s),
-            calls=calls,
-            runs=RedisRunDispatch(link, server_id, slots=RUN_SLOTS),
-            registry=registry,
-            plan_of=archive.plan,
-            files=files,
-            server_id=server_id,
-            rng=Random(),
-            input_check_of=CalleeChecks(archive.contract, max_file_bytes=settings.max_file_bytes).find,
-            file_sweep=FileSweep(settings.files_dir, files.delete),
+        files, calls, redis = BlobStore(settings.files_dir), RedisCallDispatch(link, server_id), RedisPing(link)
+        engine = _engine(
+            settings, link, server_id=server_id, registry=registry, archive=archive, files=files, calls=calls
         )
-        redis = RedisPing(link)
-        admission = Admission(engine, files, max_file_bytes=settings.max_file_bytes)
-
-        def build(built: Bundle) -> Served:
-            contracts = Contracts.of(built)
-            return Served(built, contracts, all_handlers(built, contracts, backend))
-
-        edge = edge or Edge()
-        live = LiveBundle()
-        follower = Follower(store, live, build, edge)
-        publisher = Publisher(store=store, live=live, follower=follower, build=build, edge=edge, registry=registry)
         backend = Backend(
             engine,
-            admission,
+            Admission(engine, files, max_file_bytes=settings.max_file_bytes),
             calls,
             redis.ping,
             contract_of=archive.contract,
-            publishing=Publishing(publisher, settings.publish_token),
             cost_of=costs_by(registry),
         )
-        live.begin(build(bundle))
-        status = ServingStatus(service_names(live.current.contracts))
-        archive.put(live.current)
-        live.on_swap(archive.put)
-        live.on_swap(lambda served: status.serve(service_names(served.contracts)))
-        missing = MissInterceptor(follower, archive, lambda contract: methods_of(contract, backend))
-        server = grpc.aio.server(
-            handlers=[live], interceptors=[ErrorInterceptor(), missing], options=_channel_options(settings)
-        )
-        return cls(engine, server, status, calls, redis, live, follower)
+        bundles = BundleServing.of(store, archive, backend, edge or Edge(), registry)
+        bundles.begin(bundle)
+        status = ServingStatus(service_names(bundles.live.current.contracts))
+        bundles.live.on_swap(lambda served: status.serve(service_names(served.contracts)))
+        return cls(engine, _server(settings, bundles, backend), status, calls, redis, bundles)
 
     async def serve(self, address: str, stop: asyncio.Event, *, grace_s: float = GRACE_S) -> None:
         """Serve until `stop` is set, then let what is in hand end within `grace_s`.
@@ -171,24 +141,24 @@ class ServerApp:
                     group.create_task(task)
                     for task in (
                         self.status.follow(self._is_ready),
-                        self.follower.run(),
-                        self.follower.put_at_the_edge(self.live.current),
+                        self.bundles.follower.run(),
                     )
                 ]
-                _log.info("server_started", address=address, bundle=self.live.current.bundle.digest)
+                _log.info("server_started", address=address, bundle=self.bundles.live.current.bundle.digest)
                 await stop.wait()
                 for task in background:
                     task.cancel()
                 await self._leave(grace_s)
         finally:
             await self.server.stop(None)
+            await self.bundles.publisher.drain(0.0)
             self.calls.close()
         _log.info("server_stopped", address=address)
 
     async def _is_ready(self) -> None:
-        """Redis answers, and has said which bundle is published."""
+        """Redis answers, has said which bundle is published, and has the one that is served here."""
         await self.redis.ping()
-        await self.follower.first_look()
+        await self.bundles.follower.ready()
 
     async def _leave(self, grace_s: float) -> None:
         _log.info("server_leaving", grace_s=grace_s)
@@ -196,6 +166,7 @@ class ServerApp:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.server.stop(grace_s))
             group.create_task(self.engine.drain(grace_s))
+            group.create_task(self.bundles.publisher.drain(grace_s))
 
 
 class RedisPing:
@@ -216,20 +187,63 @@ class RedisPing:
             raise FlowError(Reason.STORE_UNAVAILABLE, f"Redis refuses commands: {error}") from None
 
 
+def _engine(
+    settings: Settings,
+    link: Link,
+    *,
+    server_id: str,
+    registry: ExecutorRegistry,
+    archive: Archive,
+    files: BlobStore,
+    calls: RedisCallDispatch,
+) -> FlowEngine:
+    return FlowEngine(
+        state=StateManager(link, keep_s=settings.keep_finished_s),
+        calls=calls,
+        runs=RedisRunDispatch(link, server_id, slots=RUN_SLOTS),
+        registry=registry,
+        plan_of=archive.plan,
+        files=files,
+        server_id=server_id,
+        rng=Random(),
+        input_check_of=CalleeChecks(archive.contract, max_file_bytes=settings.max_file_bytes).find,
+        file_sweep=FileSweep(settings.files_dir, files.delete),
+    )
+
+
+def _server(settings: Settings, bundles: BundleServing, backend: Backend) -> grpc.aio.Server:
+    live = bundles.live
+    publishing = PublishHandler(bundles.publisher, lambda: live.current.contracts, token=settings.publish_token)
+    missing = MissInterceptor(bundles.follower, bundles.archive, lambda contract: methods_of(contract, backend))
+    return grpc.aio.server(
+        handlers=[live, publishing], interceptors=[ErrorInterceptor(), missing], options=_channel_options(settings)
+    )
+
+
 async def _first_bundle(settings: Settings, folder: Path, link: Link) -> Bundle:
     """What was published, where Redis is there and has it; else what lies on disk. A look later mends the rest."""
     store = BundleStore(link, keep_s=settings.keep_finished_s)
     try:
         digest = await store.current(patience_s=FIRST_LOOK_S)
-        packed = await store.get(digest) if digest is not None else None
+        if digest is not None and (found := await _published(store, folder, digest)) is not None:
+            return found
     except FlowError:
-        digest, packed = None, None
+        # The follower asks again as soon as the server is up, and logs it.
+        pass
+    return await asyncio.to_thread(load_bundle, folder)
+
+
+async def _published(store: BundleStore, folder: Path, digest: str) -> Bundle | None:
+    """A bundle from disk, where it lies there, else from Redis; None: it cannot be read."""
     try:
         return await asyncio.to_thread(load_bundle, folder, digest)
     except BundleError:
-        if packed is not None:
-            return await asyncio.to_thread(unpack, packed)
-        return await asyncio.to_thread(load_bundle, folder)
+        packed = await store.get(digest)
+    try:
+        return None if packed is None else await asyncio.to_thread(unpack, packed)
+    except BundleError as error:
+        _log.error("published_bundle_cannot_be_served", digest=digest, error=str(error))
+        return None
 
 
 def _channel_options(settings: Settings) -> Sequence[tuple[str, int]]:
@@ -240,7 +254,8 @@ def _channel_options(settings: Settings) -> Sequence[tuple[str, int]]:
         *compression.CHANNEL_OPTIONS,
         ("grpc.absolute_max_metadata_size", MAX_HEADERS_BYTES),
         ("grpc.max_metadata_size", MAX_HEADERS_BYTES),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", SMALLEST_PING_INTERVAL_MS),
+        # Envoy and clients ask whether a call that is silent for minutes still stands; by itself gRPC hangs up on them.
+        ("grpc.http2.min_ping_interval_without_data_ms", SMALLEST_PING_INTERVAL_MS),
         ("grpc.keepalive_permit_without_calls", 1),
         # A watcher that vanished without a word is noticed.
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),

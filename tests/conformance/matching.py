@@ -13,17 +13,29 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.conformance.table import Case, Outcome
+from tests.conformance.table import Case, Expected, ExpectedError, Outcome
 
 
 def differences(case: Case, outcome: Outcome) -> list[str]:
     """Why an outcome is not what its case expects; empty when it is."""
-    if case.error is not None:
-        return list(_error_differences(case, outcome))
+    found = list(_differences(case, outcome))
     if outcome.status != "OK":
-        return [f"it failed: {outcome.status} {outcome.reason}: {outcome.message} {dict(outcome.violations)}"]
-    found = list(_value_differences("result", case.result, outcome.result)) if case.result is not None else []
-    return found + list(_value_differences("steps", case.steps or {}, outcome.steps))
+        return found
+    found += _value_differences("steps", case.steps or {}, outcome.steps)
+    if len(case.outcomes) != len(outcome.outcomes):
+        return [*found, f"there are {len(outcome.outcomes)} outcomes, not {len(case.outcomes)}"]
+    for index, (expected, one) in enumerate(zip(case.outcomes, outcome.outcomes, strict=True)):
+        found += [f"outcomes[{index}]: {each}" for each in _differences(expected, one)]
+    return found
+
+
+def _differences(expected: Expected, outcome: Outcome) -> Iterator[str]:
+    if expected.error is not None:
+        yield from _error_differences(expected.error, outcome)
+    elif outcome.status != "OK":
+        yield f"it failed: {outcome.status} {outcome.reason}: {outcome.message} {dict(outcome.violations)}"
+    elif expected.result is not None:
+        yield from _value_differences("result", expected.result, outcome.result)
 
 
 def duration(text: str) -> timedelta:
@@ -31,17 +43,18 @@ def duration(text: str) -> timedelta:
     return timedelta(seconds=float(text.removesuffix("s")))
 
 
-def _error_differences(case: Case, outcome: Outcome) -> Iterator[str]:
-    assert case.error is not None
-    expected, found = (case.error.status, case.error.reason), (outcome.status, outcome.reason)
+def _error_differences(error: ExpectedError, outcome: Outcome) -> Iterator[str]:
+    expected, found = (error.status, error.reason), (outcome.status, outcome.reason)
     if expected != found:
         yield f"error is {found}: {outcome.message}, not {expected}"
-    if case.error.message not in outcome.message:
-        yield f"the message {outcome.message!r} lacks {case.error.message!r}"
-    if case.error.violations is not None:
-        if case.error.violations.keys() != outcome.violations.keys():
-            yield f"violations name {sorted(outcome.violations)}, not {sorted(case.error.violations)}"
-        for path, part in case.error.violations.items():
+    if error.message not in outcome.message:
+        yield f"the message {outcome.message!r} lacks {error.message!r}"
+    if error.step and error.step != outcome.step:
+        yield f"it failed in step {outcome.step!r}, not {error.step!r}"
+    if error.violations is not None:
+        if error.violations.keys() != outcome.violations.keys():
+            yield f"violations name {sorted(outcome.violations)}, not {sorted(error.violations)}"
+        for path, part in error.violations.items():
             if part not in outcome.violations.get(path, ""):
                 yield f"violation {path} is {outcome.violations.get(path)!r}, which lacks {part!r}"
 

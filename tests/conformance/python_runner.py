@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import dataclasses
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from tests.conformance.matching import duration
@@ -15,8 +17,11 @@ from tests.conformance.table import ROOT, Case, Outcome
 from promptflow_client import (
     Done,
     Execution,
+    ExecutionSummary,
     File,
+    FlowSummary,
     ForEachStep,
+    Options,
     PromptFlowBase,
     PromptFlowError,
     Step,
@@ -27,19 +32,53 @@ TIMEOUT_S = 60.0
 
 async def run_case(case: Case, promptflow: PromptFlowBase, timeout_s: float = TIMEOUT_S) -> Outcome:
     """Do what a case says with the generated client of its flow."""
-    client = client_of(case.flow, case.version, promptflow)
     try:
-        if case.call == "run":
-            inputs = {attribute_of(name): native_of(value) for name, value in case.inputs.items()}
-            events = client.stream(**inputs, timeout=timeout_s)
-            return await _outcome_of(events)
-        handle = client.handle(case.execution_id)
-        if case.call == "watch":
-            return await _outcome_of(handle.events(timeout=timeout_s))
-        execution = await getattr(handle, case.call)(timeout=timeout_s)
-        return outcome_of(execution)
+        return await _outcome_of(case, client_of(case.flow, case.version, promptflow), promptflow, timeout_s)
     except PromptFlowError as error:
         return failure_of(error)
+
+
+async def _outcome_of(case: Case, client: Any, promptflow: PromptFlowBase, timeout: float) -> Outcome:
+    inputs, options = inputs_of(case.inputs), Options(read_mask=case.read_mask)
+    match case.call:
+        case "run":
+            return Outcome(result=json_of(await client.run(**inputs, timeout=timeout, options=options)))
+        case "stream":
+            return await _last_of(client.stream(**inputs, timeout=timeout, options=options))
+        case "start":
+            handle = await client.start(**inputs, timeout=timeout, options=options)
+            return Outcome(result=json_of(await handle.result(timeout=timeout)))
+        case "batch":
+            batch = [inputs_of(each) for each in case.batch]
+            return batch_outcome(await client.run_batch(batch, timeout=timeout, options=options))
+        case "plan":
+            return Outcome(result=json_of(await client.plan(**inputs, timeout=timeout)))
+        case "flows":
+            flows = promptflow.flows(page_size=1, timeout=timeout)
+            return Outcome(result=await anext(json_of(each) async for each in flows if is_of(case, each)))
+    return await _outcome_of_handle(case, client, timeout)
+
+
+async def _outcome_of_handle(case: Case, client: Any, timeout: float) -> Outcome:
+    handle = client.handle(case.execution_id or await _ended(client, inputs_of(case.inputs), timeout))
+    match case.call:
+        case "executions":
+            runs = client.executions(page_size=1, timeout=timeout)
+            return Outcome(result=await anext(json_of(each) async for each in runs if is_run(each, handle)))
+        case "watch":
+            return await _last_of(handle.events(read_mask=case.read_mask, timeout=timeout))
+        case "status":
+            return outcome_of(await handle.status(read_mask=case.read_mask, timeout=timeout))
+        case _:
+            return outcome_of(await handle.cancel(timeout=timeout))
+
+
+async def _ended(client: Any, inputs: Mapping[str, Any], timeout: float) -> str:
+    handle = await client.start(**inputs, timeout=timeout)
+    with suppress(PromptFlowError):
+        await handle.result(timeout=timeout)
+    execution_id: str = handle.execution_id
+    return execution_id
 
 
 def client_of(flow: str, version: int, promptflow: PromptFlowBase) -> Any:
@@ -48,18 +87,44 @@ def client_of(flow: str, version: int, promptflow: PromptFlowBase) -> Any:
     return getattr(module, "".join(word.capitalize() for word in flow.split("_")) + "Client")(promptflow)
 
 
-async def _outcome_of(events: Any) -> Outcome:
+async def _last_of(events: Any) -> Outcome:
     last = None
     async for event in events:
         last = event
     assert isinstance(last, Done), f"the stream ended with {last}"
-    if last.execution.error is not None:
-        raise last.execution.error
     return outcome_of(last.execution)
 
 
+def inputs_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Tagged inputs of a case as the client takes them."""
+    return {attribute_of(name): native_of(value) for name, value in values.items()}
+
+
+def is_of(case: Case, flow: FlowSummary) -> bool:
+    """Whether it is the flow of the case."""
+    return (flow.flow, flow.version) == (case.flow, case.version)
+
+
+def is_run(execution: ExecutionSummary, handle: Any) -> bool:
+    """Whether it is the run of the handle."""
+    same: bool = execution.execution_id == handle.execution_id
+    return same
+
+
+def batch_outcome(found: Sequence[Any]) -> Outcome:
+    """What became of each run of a batch."""
+    outcomes = (failure_of(one) if isinstance(one, PromptFlowError) else Outcome(result=json_of(one)) for one in found)
+    return Outcome(outcomes=tuple(outcomes))
+
+
 def outcome_of(execution: Execution[Any, Any]) -> Outcome:
-    """A run as an outcome."""
+    """A run as an outcome.
+
+    Raises:
+        PromptFlowError: that of the run.
+    """
+    if execution.error is not None:
+        raise execution.error
     steps: dict[str, str] = {}
     for field in dataclasses.fields(execution.steps):
         step: Step[Any] | ForEachStep[Any] = getattr(execution.steps, field.name)
@@ -71,7 +136,11 @@ def outcome_of(execution: Execution[Any, Any]) -> Outcome:
 def failure_of(error: PromptFlowError) -> Outcome:
     """An error as an outcome."""
     return Outcome(
-        status=error.code.name, reason=error.reason, message=error.message, violations=dict(error.violations)
+        status=error.code.name,
+        reason=error.reason,
+        message=error.message,
+        step=error.step,
+        violations=dict(error.violations),
     )
 
 
@@ -104,6 +173,8 @@ def json_of(value: Any) -> Any:
         case File():
             content = None if value.content is None else base64.b64encode(value.content).decode()
             return {**dataclasses.asdict(value), "content": content}
+        case StrEnum():
+            return str(value)
         case bytes():
             return base64.b64encode(value).decode()
         case datetime():

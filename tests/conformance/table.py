@@ -13,9 +13,14 @@
         error: {status: INVALID_ARGUMENT, reason: INVALID_INPUT, violations: {text: required}}
         transports: [http]                  # default: all
       - name: nobody knows this run
-        call: status                        # default `run`; also `cancel` and `watch`, of an `execution_id`
+        call: status                        # default `run`; what there is says `Call`
         execution_id: 00000000-0000-4000-8000-000000000000
         error: {status: NOT_FOUND, reason: EXECUTION_NOT_FOUND}
+      - name: two at once
+        call: batch
+        batch: [{text: "I love this!"}, {text: 5}]
+        read_mask: [status]                 # of what comes back
+        outcomes: [{result: {analyze: {label: positive}}}, {error: {status: INVALID_ARGUMENT, reason: INVALID_INPUT}}]
 
 Tags of inputs: `{$file: samples/letter.jpg}` a file of this repository; `{$content: <base64>, name: …}` a file by its
 bytes; `{$bytes: <base64>}`; `{$timestamp: <RFC 3339>}`; `{$duration: 1.5s}`; `{$repeat: "ab", times: 100}` a long text.
@@ -35,25 +40,47 @@ CASES = Path(__file__).parent / "cases"
 ROOT = Path(__file__).resolve().parents[2]
 
 Transport = Literal["http", "multipart", "python", "go", "ts"]
-Call = Literal["run", "status", "cancel", "watch"]
+Call = Literal["run", "stream", "start", "batch", "plan", "status", "cancel", "watch", "executions", "flows"]
+"""What a case does with the client of its flow.
+
+run         runs the inputs and gives the result
+stream      the same, event by event; gives the execution that came last
+start       starts a run and gives the result of its handle
+batch       runs each of `batch`; gives `outcomes`
+plan        gives the plan of the inputs, its fields as in PlanResponse
+status      gives the execution as it stands; its run is that of `execution_id`, else one of the inputs that has ended
+cancel      the same, after asking it to end
+watch       the same, of the event that came last
+executions  lists the runs of the flow, one a page, up to one of the inputs; gives its summary
+flows       lists all flows, one a page, up to this one; gives its summary
+"""
 TRANSPORTS: tuple[Transport, ...] = ("http", "multipart", "python", "go", "ts")
 
 
 class ExpectedError(BaseModel):
-    """How a case fails; `violations` maps each path to a part of its description, and names every path."""
+    """How a case fails, and in which step, if that is said; `violations` maps each path to a part of its description,
+    and names every path."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     status: str
     reason: str
     message: str = ""
+    step: str = ""
     violations: Mapping[str, str] | None = None
 
 
-class Case(BaseModel):
-    """One case. It expects a `result`, an `error`, or neither: then only that the call succeeds."""
+class Expected(BaseModel):
+    """A `result`, an `error`, or neither: then only that the call succeeds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    result: Mapping[str, Any] | None = None
+    error: ExpectedError | None = None
+
+
+class Case(Expected):
+    """One case; `steps` can be expected where the call gives an execution."""
 
     flow: str
     version: int = 1
@@ -61,9 +88,10 @@ class Case(BaseModel):
     call: Call = "run"
     execution_id: str = ""
     inputs: Mapping[str, Any] = Field(default_factory=dict)
-    result: Mapping[str, Any] | None = None
+    batch: tuple[Mapping[str, Any], ...] = ()
+    read_mask: tuple[str, ...] = ()
     steps: Mapping[str, str] | None = None
-    error: ExpectedError | None = None
+    outcomes: tuple[Expected, ...] = ()
     transports: tuple[Transport, ...] = ("http", "python", "go", "ts")
 
     @property
@@ -81,7 +109,9 @@ class Outcome:
     status: str = "OK"
     reason: str = ""
     message: str = ""
+    step: str = ""
     violations: Mapping[str, str] = field(default_factory=dict[str, str])
+    outcomes: tuple[Outcome, ...] = ()
 
 
 def load_cases(folder: Path = CASES) -> tuple[Case, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import yaml
 from tests.conformance import http_runner, python_runner
 from tests.conformance.matching import differences
-from tests.conformance.table import ROOT, Case, ExpectedError, Outcome, load_cases
+from tests.conformance.table import ROOT, Call, Case, Expected, ExpectedError, Outcome, load_cases
 
 FLOWS = [*(ROOT / "flows").glob("*.yaml"), *(ROOT / "tests/e2e/project/flows").glob("*.yaml")]
 CASES = load_cases()
@@ -25,14 +26,28 @@ def inputs_of(flow: str) -> set[str]:
 def test_a_case_is_about_a_flow_that_exists(case: Case) -> None:
     known = inputs_of(case.flow)
     if "python" in case.transports:
-        assert set(case.inputs) <= known
-    assert case.result is None or case.error is None
-    assert (case.call == "run") != bool(case.execution_id)
+        assert {name for inputs in (case.inputs, *case.batch) for name in inputs} <= known
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_a_case_expects_what_its_call_gives(case: Case) -> None:
+    assert all(expected.result is None or expected.error is None for expected in (case, *case.outcomes))
+    assert not case.execution_id or case.call in ("status", "cancel", "watch")
+    assert case.steps is None or case.call in ("stream", "status", "cancel", "watch")
+    assert bool(case.batch) == bool(case.outcomes) == (case.call == "batch")
+    assert len(case.batch) == len(case.outcomes)
+    assert "multipart" not in case.transports or case.call == "run"
+    assert not case.read_mask or case.call not in ("plan", "cancel", "executions", "flows")
+
+
+@pytest.mark.parametrize("call", typing.get_args(Call))
+def test_every_call_has_a_case_for_every_client(call: str) -> None:
+    assert {"http", "python", "go", "ts"} <= {name for case in CASES if case.call == call for name in case.transports}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_the_inputs_of_a_case_can_be_sent(case: Case) -> None:
-    for value in case.inputs.values():
+    for value in (value for inputs in (case.inputs, *case.batch) for value in inputs.values()):
         assert "$" not in str(http_runner.json_of(value))
         assert "$" not in str(python_runner.native_of(value))
 
@@ -94,6 +109,22 @@ def test_an_error_is_judged_by_status_reason_and_every_violation() -> None:
     ]
     assert all(differences(case, outcome) for outcome in wrong)
     assert differences(case_of(result={}), right)
+
+
+def test_the_step_of_an_error_is_judged_where_a_case_names_one() -> None:
+    case = case_of(error=ExpectedError(status="INTERNAL", reason="R", step="ocr"))
+    assert differences(case, Outcome(status="INTERNAL", reason="R", step="ocr")) == []
+    assert differences(case, Outcome(status="INTERNAL", reason="R")) == ["it failed in step '', not 'ocr'"]
+
+
+def test_each_outcome_of_a_batch_is_judged_in_its_place() -> None:
+    failure = Expected(error=ExpectedError(status="NOT_FOUND", reason="R"))
+    case = case_of(call="batch", outcomes=(Expected(result={"a": 1}), failure))
+    good, bad = Outcome(result={"a": 1}), Outcome(status="NOT_FOUND", reason="R")
+    assert differences(case, Outcome(outcomes=(good, bad))) == []
+    assert len(differences(case, Outcome(outcomes=(bad, good)))) == 2
+    assert differences(case, Outcome(outcomes=(good,))) == ["there are 1 outcomes, not 2"]
+    assert differences(case, Outcome()) == ["there are 0 outcomes, not 2"]
 
 
 def test_a_file_with_a_mistake_is_refused(tmp_path: Path) -> None:

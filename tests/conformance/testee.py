@@ -1,9 +1,10 @@
 """Cases through a client in another language: a program that reads cases and answers outcomes, a JSON line each.
 
 The program is started with the address as its last argument. It reads one request a line from standard input:
-`{"id": 1, "flow", "version", "call", "execution_id", "inputs", "timeout_s"}`, where `inputs` has the tags that `table`
-describes, with `$file` an absolute path and `$repeat` already written out. It answers each with one line on standard
-output: `{"id": 1}` and the fields of `table.Outcome`, in any order of ids. It ends where standard input does.
+`{"id": 1, "flow", "version", "call", "execution_id", "inputs", "batch", "read_mask", "timeout_s"}`, where `inputs` and
+each of `batch` have the tags that `table` describes, with `$file` an absolute path and `$repeat` already written out.
+It answers each with one line on standard output: `{"id": 1}` and the fields of `table.Outcome`, in any order of ids. It
+ends where standard input does.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ class Testee:
             "version": case.version,
             "call": case.call,
             "execution_id": case.execution_id,
-            "inputs": {name: written_out(value) for name, value in case.inputs.items()},
+            "inputs": written_out(case.inputs),
+            "batch": [written_out(inputs) for inputs in case.batch],
+            "read_mask": case.read_mask,
             "timeout_s": timeout_s,
         }
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -53,7 +56,8 @@ class Testee:
             raise EOFError(f"the program ended with {await self._process.wait()} at `{case.id}`")
         answer: dict[str, Any] = json.loads(line)
         assert answer.pop("id") == self._last_id
-        return Outcome(**answer)
+        outcomes: list[dict[str, Any]] = answer.pop("outcomes", None) or []
+        return Outcome(**answer, outcomes=tuple(Outcome(**each) for each in outcomes))
 
 
 @asynccontextmanager

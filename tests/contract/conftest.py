@@ -1,14 +1,20 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import redis
+from tests.contract.bundles import Flows
 from tests.contract.memory_engine import MemoryEngine
 from tests.contract.serving import Server, serving
+from tests.contract.test_app import EXECUTORS
 from tests.unit.server.services.everything import compile_everything
 
 from promptflow_codegen.bundle import Bundle
+from promptflow_codegen.project import Project
+from promptflow_core.settings import Settings
+from promptflow_server.embedded_redis import EmbeddedRedis
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +31,23 @@ def engine() -> MemoryEngine:
 async def server(everything: Bundle, engine: MemoryEngine, tmp_path: Path) -> AsyncIterator[Server]:
     async with serving(everything, engine, tmp_path / "files") as server:
         yield server
+
+
+@pytest.fixture
+def flows(tmp_path: Path) -> Flows:
+    (tmp_path / "project" / "flows").mkdir(parents=True)
+    return Flows(Project.at(tmp_path / "project"))
+
+
+@pytest.fixture(scope="module")
+def own_redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    embedded = EmbeddedRedis(tmp_path_factory.mktemp("redis"))
+    yield embedded.start()
+    embedded.close()
+
+
+@pytest.fixture
+def settings(own_redis_url: str, tmp_path: Path) -> Settings:
+    with redis.Redis.from_url(own_redis_url) as client:
+        client.flushall()
+    return Settings(redis_url=own_redis_url, data_dir=tmp_path, executors=EXECUTORS)

@@ -20,6 +20,7 @@ from promptflow_core.records import (
 )
 from promptflow_core.values import NativeValue
 from promptflow_server.engine.interface import StartOptions
+from promptflow_server.store.page_tokens import page_token, place_of
 from promptflow_server.store.run_index import RunFilter, RunPage, entry_of
 
 START_MS = 1_900_000_000_000
@@ -129,7 +130,8 @@ class MemoryEngine:
         finally:
             self._count_watchers(-1)
 
-    async def list_runs(self, wanted: RunFilter, *, size: int, after: str = "") -> RunPage:
+    async def list_runs(self, wanted: RunFilter, *, size: int, token: str = "") -> RunPage:
+        after = place_of(token, wanted.name)
         await self.may_read.wait()
         entries = {entry_of(run.record): run.record for run in self.runs.values()}
         found = [
@@ -141,7 +143,8 @@ class MemoryEngine:
             and (not wanted.statuses or run.status in wanted.statuses)
         ]
         page = found[:size]
-        return RunPage(tuple(run for _, run in page), page[-1][0] if len(found) > size else "")
+        next_token = page_token(page[-1][0], wanted.name) if len(found) > size else ""
+        return RunPage(tuple(run for _, run in page), next_token)
 
     async def cancel(self, execution_id: str) -> ExecutionRecord:
         run = self._run(execution_id)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,8 @@ async def serving(
     *,
     heartbeat_s: float = 15.0,
     cost_of: CallCost = unknown_cost,
+    plan_slots: asyncio.Semaphore | None = None,
+    batch_starts: asyncio.Semaphore | None = None,
 ) -> AsyncIterator[Server]:
     """Serve a bundle on a free port; its first flow is the one that the client calls."""
     contracts, pools, redis = Contracts.of(bundle), Pools(), Redis()
@@ -204,6 +207,11 @@ async def serving(
     options = (*CHANNEL_OPTIONS, ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES))
     server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=options)
     backend = Backend(engine, admission, pools, redis.ping, heartbeat_s, cost_of=cost_of)
+    backend = replace(
+        backend,
+        plan_slots=plan_slots or backend.plan_slots,
+        batch_starts=batch_starts or backend.batch_starts,
+    )
     server.add_generic_rpc_handlers(tuple(all_handlers(bundle, contracts, backend)))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

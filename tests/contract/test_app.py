@@ -8,7 +8,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -95,6 +95,7 @@ class Client:
 
     channel: grpc.aio.Channel
     contracts: Contracts
+    target: str = ""
 
     def flow(self, name: str) -> FlowContract:
         return next(flow for flow in self.contracts.flows if flow.plan.name == name)
@@ -169,7 +170,7 @@ async def running(settings: Settings, bundle: Bundle, project: Project) -> Async
         app = ServerApp.of(settings, bundle, project.bundles_dir, link)
         group.create_task(app.serve(address, stop, grace_s=5))
         async with grpc.aio.insecure_channel(address) as channel:
-            yield Client(channel, Contracts.of(bundle)), stop
+            yield Client(channel, Contracts.of(bundle), address), stop
         stop.set()
 
 
@@ -245,6 +246,19 @@ async def test_the_deadline_of_the_run_ends_a_step_that_waits(client: Client) ->
     assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
     assert caught.value.info.reason == "EXECUTION_TIMEOUT"
     assert caught.value.info.metadata["execution_id"] == caught.value.headers["x-execution-id"]
+
+
+async def test_a_call_that_is_silent_for_long_is_kept_up_by_pings(client: Client) -> None:
+    """As Envoy and the clients ask for it, faster: three pings that a server finds too many end all calls."""
+    name = uuid4().hex
+    Gate.new(name)
+    options = (("grpc.keepalive_time_ms", 1_100), ("grpc.http2.max_pings_without_data", 0))
+    async with grpc.aio.insecure_channel(client.target, options=options) as channel:
+        waiting = asyncio.create_task(replace(client, channel=channel).execute("gates", gate=name, execution_mode=SYNC))
+        done, _ = await asyncio.wait([waiting], timeout=6.5)
+        assert not done, waiting.exception()
+        Gate.opened[name].set()
+        assert (await waiting).status == 3
 
 
 async def test_health_names_every_service(client: Client) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,13 +12,14 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from structlog.testing import capture_logs
 from tests.contract.memory_engine import MemoryEngine, complete, stall
-from tests.contract.serving import CallError, Server
+from tests.contract.serving import CallError, Server, serving
 from tests.contract.test_execute import failed
 
+from promptflow_codegen.build import MAX_BATCH
 from promptflow_codegen.bundle import Bundle
 from promptflow_core.errors import FlowError, Reason
 from promptflow_core.records import EventKind, ExecutionStatus
-from promptflow_server.services.batches import MAX_REQUESTS, Batches
+from promptflow_server.services.batches import Batches
 from promptflow_server.services.contracts import Contracts
 
 JSON = "application/json"
@@ -163,7 +165,7 @@ async def test_read_masks_cut_each_execution(server: Server) -> None:
     assert whole.execution.HasField("metadata")
 
 
-@pytest.mark.parametrize("count", [0, MAX_REQUESTS + 1])
+@pytest.mark.parametrize("count", [0, MAX_BATCH + 1])
 async def test_a_batch_of_none_or_too_many_is_one_error_and_starts_nothing(
     server: Server, engine: MemoryEngine, count: int
 ) -> None:
@@ -180,8 +182,20 @@ async def test_a_batch_of_none_or_too_many_is_one_error_and_starts_nothing(
 
 async def test_a_batch_of_the_largest_size_is_answered(server: Server, engine: MemoryEngine) -> None:
     request = server.contract.execute_request(text="hello")
-    outcomes = await batch(server, *[request] * MAX_REQUESTS)
-    assert len({outcome.execution.execution_id for outcome in outcomes}) == MAX_REQUESTS == len(engine.runs)
+    outcomes = await batch(server, *[request] * MAX_BATCH)
+    assert len({outcome.execution.execution_id for outcome in outcomes}) == MAX_BATCH == len(engine.runs)
+
+
+async def test_batches_of_all_flows_share_what_may_start_at_a_time(
+    everything: Bundle, engine: MemoryEngine, tmp_path: Path
+) -> None:
+    starts = asyncio.Semaphore(1)
+    await starts.acquire()
+    async with serving(everything, engine, tmp_path / "files", batch_starts=starts) as server:
+        request = server.contract.execute_request(text="hello").SerializeToString()
+        answer = await server.call("BatchExecute", field(1, request), timeout=1)
+    assert details_of(answer.outcomes[0].error)[2] == "STORE_UNAVAILABLE"
+    assert not engine.runs
 
 
 async def test_a_field_that_batches_do_not_have_is_told(server: Server, engine: MemoryEngine) -> None:
@@ -314,7 +328,7 @@ async def test_refused_starts_say_why(server: Server, engine: MemoryEngine) -> N
 async def test_an_answer_that_would_be_too_large_names_the_runs_that_it_leaves_out(
     server: Server, engine: MemoryEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Batches.__init__, "__kwdefaults__", {"starts_at_once": 1, "max_answer_bytes": 1_500})
+    monkeypatch.setattr(Batches.__init__, "__kwdefaults__", {"max_answer_bytes": 1_500})
     request = server.contract.execute_request(text="x" * 600, execution_mode=SYNC)
     outcomes = await batch(server, request, request)
     assert [outcome.WhichOneof("outcome") for outcome in outcomes] == ["execution", "error"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -227,6 +229,42 @@ async def test_many_slow_templates_end_at_the_limit_of_a_plan(serve: Serve) -> N
             await planned(server)
     assert caught.value.info.reason == "TEMPLATE_LIMIT"
     assert monotonic() - began < 8
+
+
+async def test_a_plan_that_finds_no_slot_says_so_before_the_callers_deadline(
+    everything: Bundle, engine: MemoryEngine, tmp_path: Path
+) -> None:
+    slots = asyncio.Semaphore(1)
+    async with serving(everything, engine, tmp_path / "files", plan_slots=slots) as server:
+        await slots.acquire()
+        with pytest.raises(CallError) as caught:
+            await server.call("Plan", server.contract.execute_request(text="hello"), timeout=1)
+        assert (caught.value.code, caught.value.info.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL")
+        slots.release()
+        assert await planned(server)
+
+
+async def test_a_slot_is_taken_until_its_thread_is_done_though_the_caller_has_gone(
+    everything: Bundle, engine: MemoryEngine, tmp_path: Path
+) -> None:
+    begun, go_on, slots = threading.Event(), threading.Event(), asyncio.Semaphore(1)
+
+    def cost_of(executor: str) -> float | None:
+        del executor
+        begun.set()
+        go_on.wait(5)
+        return None
+
+    async with serving(everything, engine, tmp_path / "files", cost_of=cost_of, plan_slots=slots) as server:
+        leaving = asyncio.create_task(planned(server))
+        await asyncio.to_thread(begun.wait, 5)
+        leaving.cancel()
+        await asyncio.wait({leaving})
+        with pytest.raises(CallError) as caught:
+            await server.call("Plan", server.contract.execute_request(text="hello"), timeout=1)
+        assert caught.value.info.reason == "QUEUE_FULL"
+        go_on.set()
+        assert await planned(server)
 
 
 @pytest.fixture

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -16,158 +14,16 @@ import pytest
 import redis
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from grpc_reflection.v1alpha import reflection_pb2
+from tests.contract.bundles import GATES, HELLO, TWO_STEPS, Flows, running
 from tests.contract.executors import Gate
-from tests.contract.serving import CallError, failure_of
-from tests.contract.test_app import EXECUTORS, SERVING, SYNC, Client, free_port
+from tests.contract.serving import CallError
+from tests.contract.test_app import SERVING, SYNC
 
 from promptflow_codegen.bundle import Bundle, load_bundle
-from promptflow_codegen.generate import generate
 from promptflow_codegen.pack import pack
-from promptflow_codegen.project import Project
-from promptflow_codegen.write import write
-from promptflow_core.registry import ExecutorRegistry
 from promptflow_core.settings import Settings
-from promptflow_server.app import ServerApp
-from promptflow_server.embedded_redis import EmbeddedRedis
-from promptflow_server.gateway.edge import Edge
-from promptflow_server.gateway.envoy import GatewayError
-from promptflow_server.gateway.xds import Candidate
-from promptflow_server.services.contracts import Contracts, Message
-from promptflow_workers.dispatch.link import Link
-
-GATES = """
-name: gates
-inputs:
-  - {name: gate, type: string, required: true}
-steps:
-  - {name: wait, executor: gate, config: {name: "{{ inputs.gate }}"}}
-outputs:
-  name: "{{ steps.wait.name }}"
-"""
-TWO_STEPS = GATES.replace(
-    "outputs:", '  - {name: again, executor: transform, config: {value: "{{ steps.wait.name }}"}}\noutputs:'
-)
-HELLO = """
-name: hello
-inputs:
-  - {name: text, type: string, required: true}
-steps:
-  - {name: say, executor: transform, config: {value: "hello {{ inputs.text }}"}}
-outputs:
-  said: "{{ steps.say.value }}"
-"""
-SERVICE = "promptflow_api.v1.FlowService"
-
-
-@dataclass(frozen=True)
-class Flows:
-    """A project whose flows come and go; its locks stay."""
-
-    project: Project
-
-    def bundle(self, **flows: str) -> Bundle:
-        """The bundle of exactly these flows, generated into the project."""
-        for path in self.project.flows_dir.glob("*.yaml"):
-            path.unlink()
-        for name, text in flows.items():
-            (self.project.flows_dir / f"{name}.yaml").write_text(text)
-        generated = generate(self.project, ExecutorRegistry.load(EXECUTORS).catalog())
-        assert generated.bundle is not None, generated.diagnostics
-        write(self.project, generated)
-        return generated.bundle
-
-
-@pytest.fixture
-def flows(tmp_path: Path) -> Flows:
-    (tmp_path / "project" / "flows").mkdir(parents=True)
-    return Flows(Project.at(tmp_path / "project"))
-
-
-@pytest.fixture(scope="module")
-def own_redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    embedded = EmbeddedRedis(tmp_path_factory.mktemp("redis"))
-    yield embedded.start()
-    embedded.close()
-
-
-@pytest.fixture
-def settings(own_redis_url: str, tmp_path: Path) -> Settings:
-    with redis.Redis.from_url(own_redis_url) as client:
-        client.flushall()
-    return Settings(redis_url=own_redis_url, data_dir=tmp_path, executors=EXECUTORS)
-
-
-@dataclass
-class Running(Client):
-    """A server process of the test, and what may be asked of it."""
-
-    app: ServerApp
-
-    async def publish(
-        self, packed: bytes, *, validate_only: bool = False, metadata: Mapping[str, str] | None = None
-    ) -> Message:
-        messages = self.app.live.current.contracts
-        request = messages.message("promptflow_api.v1.PublishBundleRequest")(bundle=packed, validate_only=validate_only)
-        data = await self.ask("PublishBundle", request.SerializeToString(), tuple((metadata or {}).items()))
-        return messages.message("promptflow_api.v1.PublishBundleResponse").FromString(data)
-
-    async def listed(self, page_size: int = 0) -> list[tuple[str, int]]:
-        messages, found, token = self.app.live.current.contracts, list[tuple[str, int]](), ""
-        while True:
-            request = messages.message("promptflow_api.v1.ListFlowsRequest")(page_size=page_size, page_token=token)
-            data = await self.ask("ListFlows", request.SerializeToString())
-            page = messages.message("promptflow_api.v1.ListFlowsResponse").FromString(data)
-            found += [(flow.flow, flow.version) for flow in page.flows]
-            token = page.next_page_token
-            if not token:
-                return found
-
-    async def reflected(self) -> set[str]:
-        call: Any = self.channel.stream_stream(
-            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
-            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
-        )(timeout=8)
-        await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
-        answer = await call.read()
-        await call.done_writing()
-        return {service.name for service in answer.list_services_response.service}
-
-    async def ask(self, method: str, data: bytes, metadata: tuple[tuple[str, str], ...] = ()) -> bytes:
-        multicallable: Any = self.channel.unary_unary(f"/{SERVICE}/{method}")
-        call = multicallable(data, timeout=15, metadata=metadata)
-        try:
-            answer: bytes = await call
-        except grpc.aio.AioRpcError as error:
-            raise await failure_of(error, call) from None
-        return answer
-
-    def knowing(self, bundle: Bundle) -> Running:
-        """The same server for a client that was generated from `bundle`."""
-        return replace(self, contracts=Contracts.of(bundle))
-
-    async def serves(self, digest: str) -> None:
-        """Return once the server serves this bundle."""
-        swapped = asyncio.Event()
-        self.app.live.on_swap(lambda _: swapped.set())
-        async with asyncio.timeout(8):
-            while self.app.live.current.bundle.digest != digest:
-                await swapped.wait()
-                swapped.clear()
-
-
-@asynccontextmanager
-async def running(settings: Settings, bundle: Bundle, folder: Path, edge: Edge | None = None) -> AsyncIterator[Running]:
-    address, stop = f"127.0.0.1:{free_port()}", asyncio.Event()
-    async with Link(settings.redis_url, patience_s=1.0) as link, asyncio.TaskGroup() as group:
-        app = ServerApp.of(settings, bundle, folder, link, edge=edge)
-        group.create_task(app.serve(address, stop, grace_s=5))
-        async with grpc.aio.insecure_channel(address) as channel:
-            client = Running(channel, Contracts.of(bundle), app)
-            await client.until(SERVING)
-            yield client
-        stop.set()
+from promptflow_server.gateway.edge import Edge, EdgeError, Staged
+from promptflow_server.services.contracts import Contracts
 
 
 async def test_a_published_flow_is_everywhere_at_once_and_one_that_is_gone_nowhere(
@@ -258,7 +114,7 @@ async def test_every_server_follows_and_one_that_starts_later_begins_with_what_w
         new = other.knowing(second)
         assert (await new.execute("hello", text="you", execution_mode=SYNC)).result.said == "hello you"
         async with running(settings, first, folder) as later:
-            assert later.app.live.current.bundle.digest == second.digest
+            assert later.app.bundles.live.current.bundle.digest == second.digest
         third = flows.bundle(gates=GATES)
         await other.publish(pack(third))
         await one.serves(third.digest)
@@ -366,7 +222,7 @@ async def test_a_published_bundle_that_this_release_cannot_read_leaves_the_old_o
         with redis.Redis.from_url(settings.redis_url) as client:
             client.set("pf:{bundles}:0123456789abcdef", b"promptflow-bundle 99 9.9.9\n")
             client.hset("pf:{bundles}:current", "digest", "0123456789abcdef")
-        assert await server.app.follower.catch_up() is False
+        assert await server.app.bundles.follower.catch_up() is False
         assert (await server.execute("hello", text="x", execution_mode=SYNC)).result.said == "hello x"
 
 
@@ -383,8 +239,12 @@ async def test_only_this_machine_or_the_token_publishes(settings: Settings, flow
     first = flows.bundle(gates=GATES)
     named = settings.model_copy(update={"publish_token": "s3cret"})
     through = {"x-forwarded-for": "127.0.0.1"}
+    async with running(settings, first, flows.project.bundles_dir) as server:
+        await server.publish(pack(first))
+        with pytest.raises(CallError, match="set `PROMPTFLOW_PUBLISH_TOKEN`"):
+            await server.publish(pack(first), metadata=through)
     async with running(named, first, flows.project.bundles_dir) as server:
-        for refused in (through, {"authorization": "Bearer wrong"}, {**through, "authorization": "Bearer "}):
+        for refused in ({}, through, {"authorization": "Bearer wrong"}, {**through, "authorization": "Bearer "}):
             with pytest.raises(CallError) as caught:
                 await server.publish(pack(first), metadata=refused)
             assert caught.value.code is grpc.StatusCode.PERMISSION_DENIED
@@ -415,13 +275,16 @@ class StubbornEdge(Edge):
 
     def __init__(self) -> None:
         super().__init__()
-        self.given: list[Path] = []
+        self.given: list[str] = []
+        self.has_begun = asyncio.Event()
 
-    async def put(self, candidate: Candidate) -> None:
+    async def put(self, staged: Staged) -> None:
         """Refuse, where another was taken before."""
-        if self.given and candidate.descriptors.name != self.given[0].name:
-            raise GatewayError("Envoy refused the new transcoder")
-        self.given.append(candidate.descriptors)
+        name = staged.candidate.descriptors.name
+        if self.given and name != self.given[0]:
+            raise EdgeError("Envoy refused the new transcoder")
+        self.given.append(name)
+        self.has_begun.set()
 
 
 async def test_what_envoy_does_not_take_is_taken_back_everywhere(settings: Settings, flows: Flows) -> None:
@@ -429,13 +292,12 @@ async def test_what_envoy_does_not_take_is_taken_back_everywhere(settings: Setti
     folder, edge = flows.project.bundles_dir, StubbornEdge()
     async with running(settings, first, folder, edge) as one, running(settings, first, folder) as other:
         async with asyncio.timeout(5):
-            while not edge.given:  # noqa: ASYNC110  # the server gives it what it begins with
-                await asyncio.sleep(0.01)
+            await edge.has_begun.wait()
         with pytest.raises(CallError, match="Envoy refused") as caught:
             await one.publish(pack(second))
         assert caught.value.info.reason == "BUNDLE_REFUSED"
         assert await one.listed() == [("gates", 1)]
-        assert edge.given[-1].name == edge.given[0].name
+        assert edge.given[-1] == edge.given[0]
         await other.serves(first.digest)
         with redis.Redis.from_url(settings.redis_url) as client:
             assert client.hget("pf:{bundles}:current", "digest").decode() == first.digest

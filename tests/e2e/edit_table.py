@@ -31,29 +31,37 @@ class _Entry(BaseModel):
     instead: Replacements = ()
     instead_files: dict[str, str] = Field(default_factory=dict[str, str])
     result: dict[str, Any] = Field(default_factory=dict[str, Any])
+    result_of_least: dict[str, Any] = Field(default_factory=dict[str, Any])
     buf: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
-    """A flow as it was published: what is sent to it and what it answers."""
+class Call:
+    """What is sent, and what is answered of it."""
 
-    flow: str
     inputs: Mapping[str, Any]
     result: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A flow as it was published, and calls of it."""
+
+    flow: str
+    calls: Mapping[str, Call]
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
     """One edit. `new` and `instead` are files by name; `instead` is empty where nothing has to be proposed.
 
-    `gone` counts the flows of the base that no file declares afterwards.
+    `calls` are what a client of the base does, with all inputs and with only what is required. `gone` counts the flows
+    of the base that no file declares afterwards.
     """
 
     title: str
     flow: str
-    inputs: Mapping[str, Any]
-    result: Mapping[str, Any]
+    calls: Mapping[str, Call]
     old: Mapping[str, str]
     new: Mapping[str, str]
     instead: Mapping[str, str]
@@ -92,7 +100,13 @@ def write_flows(project: Project, files: Mapping[str, str], edits: Sequence[Edit
 
 def _edit(entry: _Entry) -> Edit:
     document = yaml.safe_load((FOLDER / "bases" / f"{entry.base}.yaml").read_text("utf-8"))
-    base = Base(document["flow"], document["inputs"], document["result"])
+    base = Base(
+        document["flow"],
+        {
+            "whole": Call(document["inputs"], {**document["result"], **entry.result}),
+            "least": Call(document["least"], {**document["result_of_least"], **entry.result, **entry.result_of_least}),
+        },
+    )
     flow = re.sub(r"[^a-z]+", "_", entry.name.lower()).strip("_")
 
     def files(replace: Replacements, whole: Mapping[str, str]) -> dict[str, str]:
@@ -105,8 +119,7 @@ def _edit(entry: _Entry) -> Edit:
     return Edit(
         title=entry.name,
         flow=flow,
-        inputs=base.inputs,
-        result={**base.result, **entry.result},
+        calls=base.calls,
         old=files((), {"flow.yaml": base.flow}),
         new=files(entry.replace, entry.files),
         instead=files(entry.instead, entry.instead_files),

@@ -31,7 +31,7 @@ PLACES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
         {"divisor": 0},
         {"reason": "TEMPLATE_FAILED", "step": "divide", "line": "14", "attempt": "1"},
     ),
-    "outputs that fail": ({"index": 5}, {"reason": "TEMPLATE_FAILED", "template": "outputs.attempt"}),
+    "outputs that fail": ({"index": 5}, {"reason": "TEMPLATE_FAILED", "line": "19", "template": "outputs.attempt"}),
 }
 
 

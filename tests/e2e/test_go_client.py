@@ -48,9 +48,10 @@ class Module:
 def main_source(plans: Sequence[FlowPlan]) -> str:
     """The conformance program for some flows."""
     imports = [f'\t{plan.name}_v{plan.version} "{GENERATED}/{facade_folder(plan)}"' for plan in plans]
+    named = [(plan, f"{plan.name}_v{plan.version}") for plan in plans]
     entries = [
-        f'\t\tconformance.Key("{plan.name}", {plan.version}): conformance.For({plan.name}_v{plan.version}.New(conn)),'
-        for plan in plans
+        f'\t\tconformance.Key("{plan.name}", {plan.version}): conformance.For(conn, {name}.New(conn)),'
+        for plan, name in named
     ]
     return "\n".join(
         [
@@ -125,10 +126,12 @@ def test_the_go_client_passes_its_own_tests(module: Module, system: System, addr
 
 
 def test_a_stream_in_go_outlives_the_server_that_serves_it(module: Module, system: System) -> None:
-    pids = " ".join(map(str, system.pids("server")))
-    env = {"PROMPTFLOW_ADDRESS": system.edge, "PROMPTFLOW_SERVER_PIDS": pids}
+    pids = system.pids("server")
+    assert pids
+    env = {"PROMPTFLOW_ADDRESS": system.edge, "PROMPTFLOW_SERVER_PIDS": " ".join(map(str, pids))}
     run = ("test", "-json", "-count=1", "-run", "TestAStreamOutlivesTheServer", ".")
     assert_all_ran(module.go.run(*run, cwd=module.folder, env=env))
+    assert set(system.pids("server")).isdisjoint(pids)
 
 
 def assert_all_ran(output: str) -> None:

@@ -16,12 +16,14 @@ from tests.conformance.testee import Testee
 from tests.conformance.testee import testee as running_testee
 from tests.e2e.system import ROOT, System, copy_project, running_system
 from tests.ts_toolchain import (
+    CLIENT,
     built_client,
     compile_ts,
     environment,
     find_chromium,
     flow_sources,
     node,
+    npm,
     run,
     write_package,
 )
@@ -91,6 +93,41 @@ def test_a_stream_survives_the_death_of_the_server(tmp_path: Path) -> None:
             run_suite("fault", settings)
 
 
+def run_example(name: str, *arguments: str | Path, text: str = "") -> list[str]:
+    """What an example prints, line by line."""
+    program = built_client() / "dist" / "examples" / f"{name}.js"
+    done = subprocess.run(
+        [node(), program, *arguments],
+        input=text.encode(),
+        env=environment(),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+    return done.stdout.decode().splitlines()
+
+
+def test_the_examples_run(system: System) -> None:
+    lines = run_example("read_a_page", LETTER, system.grpc)
+    assert lines[0] == "ocr …"
+    assert any("The desk is wonderful" in line for line in lines)
+    assert lines[-1] == "mood: mixed"
+    judged = run_example("judge_many", system.grpc, text="I love this!\n\nIt broke at once.\n")
+    assert judged == ["positive: I love this!", "negative: It broke at once."]
+    (execution_id,) = run_example("start_and_collect", "start", "I love this!", system.grpc)
+    assert run_example("start_and_collect", "collect", execution_id, system.grpc) == ["positive"]
+    assert run_example("start_and_collect", "list", system.grpc)[0] == f"{execution_id} COMPLETED"
+
+
+def test_the_package_has_what_its_users_need_and_no_tests() -> None:
+    built_client()
+    said = run([*npm(), "pack", "--dry-run", "--json", "--silent", "--ignore-scripts"], CLIENT)
+    names = {file["path"] for file in json.loads(said)[0]["files"]}
+    assert {"LICENSE", "README.md", "dist/index.js", "dist/index.d.ts", "examples/judge_many.ts"} <= names
+    assert not any(name.startswith(("dist/test/", "dist/examples/", "test/", "node_modules/")) for name in names)
+
+
 def run_suite(name: str, settings: Mapping[str, str]) -> None:
     """One file of tests in Node, on a running system."""
     suite = built_client() / "dist" / "test" / "e2e" / f"{name}.test.js"
@@ -123,6 +160,9 @@ def test_a_page_in_a_browser_runs_a_flow_through_the_gateway_and_survives_cuts(s
     assert done.returncode == 0, done.stderr.decode("utf-8", "replace")
     found = json.loads(done.stdout)
     assert "failed" not in found, found
+    # A browser tells of each connection that is cut; nothing else may go wrong.
+    wrong = [line for line in found["said"] if line.startswith(("error", "warning")) and "net::ERR_" not in line]
+    assert (found["errors"], wrong, found["keys"]) == ([], [], ["of a test"])
     assert found["label"] == "positive"
     assert found["refused"].startswith("EXECUTION_NOT_FOUND: ")
     assert found["sequences"] == list(range(1, len(found["sequences"]) + 1))

@@ -18,6 +18,7 @@ from promptflow_codegen.diagnostics import Report
 from promptflow_codegen.emit.proto import emit_proto
 from promptflow_codegen.lock import Lock
 from promptflow_codegen.lock_file import parse_lock, print_lock
+from promptflow_codegen.lower import lower_flow
 from promptflow_codegen.nodes import FlowNode
 from promptflow_codegen.numbering import number_file
 from promptflow_codegen.project import Project
@@ -45,7 +46,7 @@ def generate(case: Path, catalog: Catalog) -> tuple[str, str]:
     if before.exists():
         lock = parse_lock(before.read_bytes(), flow=flow.name, version=flow.version, report=report)
     assert lock is not None, report.diagnostics
-    file, lock = number_file(build_api(flow), lock, report)
+    file, lock = number_file(build_api(flow, lower_flow(flow)), lock, report)
     assert not report.has_errors, report.diagnostics
     return emit_proto(file), print_lock(lock)
 
@@ -68,7 +69,7 @@ def callees(case: Path, catalog: Catalog) -> dict[str, str]:
     """The protos of the flows that a case's steps run, by path."""
     protos: dict[str, str] = {}
     for flow in check(case, catalog)[:-1]:
-        file, _ = number_file(build_api(flow), Lock(flow.name, flow.version), Report(flow.node.file))
+        file, _ = number_file(build_api(flow, lower_flow(flow)), Lock(flow.name, flow.version), Report(flow.node.file))
         protos[file.path] = emit_proto(file)
     return protos
 

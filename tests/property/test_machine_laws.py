@@ -195,11 +195,11 @@ class World:
         assert record.attempt == int(attempt)
 
     def _check_limits(self) -> None:
-        for path, batch in self.state.batches.items():
+        for path, fan_out in self.state.fan_outs.items():
             live = [one for one in self.state.live.values() if one.step_path == path]
-            assert len(live) == batch.live <= item_limit(batch.place.step)
-            assert batch.next == batch.done + batch.live
-            assert 0 <= batch.fraction <= 1
+            assert len(live) == fan_out.live <= item_limit(fan_out.place.step)
+            assert fan_out.next == fan_out.done + fan_out.live
+            assert 0 <= fan_out.fraction <= 1
         callers = {frame.caller.path for frame in self.state.frames.values() if frame.caller is not None}
         assert self.has_ended or callers == {
             path

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"strconv"
 	"strings"
 	"time"
@@ -25,24 +24,32 @@ import (
 
 // Case is what is to be done.
 type Case struct {
-	ID          int             `json:"id"`
-	Flow        string          `json:"flow"`
-	Version     int             `json:"version"`
-	Call        string          `json:"call"`
-	ExecutionID string          `json:"execution_id"`
-	Inputs      json.RawMessage `json:"inputs"`
-	TimeoutS    float64         `json:"timeout_s"`
+	ID          int               `json:"id"`
+	Flow        string            `json:"flow"`
+	Version     int               `json:"version"`
+	Call        string            `json:"call"`
+	ExecutionID string            `json:"execution_id"`
+	Inputs      json.RawMessage   `json:"inputs"`
+	Batch       []json.RawMessage `json:"batch"`
+	ReadMask    []string          `json:"read_mask"`
+	TimeoutS    float64           `json:"timeout_s"`
 }
 
 // Outcome is what came.
 type Outcome struct {
-	ID         int               `json:"id"`
 	Result     any               `json:"result"`
-	Steps      map[string]string `json:"steps"`
+	Steps      map[string]string `json:"steps,omitempty"`
 	Status     string            `json:"status"`
 	Reason     string            `json:"reason"`
 	Message    string            `json:"message"`
-	Violations map[string]string `json:"violations"`
+	Step       string            `json:"step"`
+	Violations map[string]string `json:"violations,omitempty"`
+	Outcomes   []*Outcome        `json:"outcomes,omitempty"`
+}
+
+type answer struct {
+	ID int `json:"id"`
+	*Outcome
 }
 
 // Flow does what a case says with the client of one flow.
@@ -69,24 +76,23 @@ func Serve(input io.Reader, output io.Writer, flows map[string]Flow) error {
 		if flow == nil {
 			return fmt.Errorf("this program has no flow %s", Key(one.Flow, one.Version))
 		}
-		answer, err := json.Marshal(answerOf(flow, one))
+		line, err = json.Marshal(answer{one.ID, outcomeFor(flow, one)})
 		if err != nil {
 			return err
 		}
-		if _, err := output.Write(append(answer, '\n')); err != nil {
+		if _, err := output.Write(append(line, '\n')); err != nil {
 			return err
 		}
 	}
 }
 
-func answerOf(flow Flow, one Case) *Outcome {
+func outcomeFor(flow Flow, one Case) *Outcome {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(one.TimeoutS*float64(time.Second)))
 	defer cancel()
 	outcome, err := flow(ctx, one)
 	if err != nil {
-		outcome = failureOf(err)
+		return failureOf(err)
 	}
-	outcome.ID = one.ID
 	return outcome
 }
 
@@ -103,59 +109,9 @@ func failureOf(err error) *Outcome {
 		Status:     code.Code_name[int32(failure.Code)],
 		Reason:     string(failure.Reason),
 		Message:    failure.Message,
+		Step:       failure.Step,
 		Violations: violations,
 	}
-}
-
-// For is a flow by its client. Inputs go as the flow's struct where that can hold them, else by name.
-func For[I, R, S any](client *promptflow.Client[I, R, S]) Flow {
-	return func(ctx context.Context, one Case) (*Outcome, error) {
-		handle := client.Handle(one.ExecutionID)
-		switch one.Call {
-		case "run":
-			inputs, err := nativeInputs(one.Inputs)
-			if err != nil {
-				return nil, err
-			}
-			if typed, ok := filled[I](inputs); ok {
-				return lastOf[R, S](client.Stream(ctx, typed))
-			}
-			return lastOf[R, S](client.Untyped().Stream(ctx, inputs))
-		case "watch":
-			return lastOf[R, S](handle.Events(ctx, 0))
-		case "status":
-			return outcomeOf(handle.Status(ctx))
-		case "cancel":
-			return outcomeOf(handle.Cancel(ctx))
-		default:
-			return nil, fmt.Errorf("%q is no call", one.Call)
-		}
-	}
-}
-
-func lastOf[R, S any](events iter.Seq2[promptflow.Event, error]) (*Outcome, error) {
-	var last promptflow.Event
-	for event, err := range events {
-		if err != nil {
-			return nil, err
-		}
-		last = event
-	}
-	done, ok := last.(*promptflow.Done[R, S])
-	if !ok {
-		return nil, fmt.Errorf("the stream ended with %T", last)
-	}
-	if done.Execution.Err != nil {
-		return nil, done.Execution.Err
-	}
-	return outcomeOf(done.Execution, nil)
-}
-
-func outcomeOf[R, S any](execution *promptflow.Execution[R, S], err error) (*Outcome, error) {
-	if err != nil {
-		return nil, err
-	}
-	return &Outcome{Status: "OK", Result: plain(execution.Result), Steps: stepsOf(&execution.Steps)}, nil
 }
 
 func nativeInputs(data []byte) (map[string]any, error) {

@@ -12,6 +12,19 @@ import (
 
 const tag = "promptflow"
 
+// filledAll are the structs of several inputs; false where one of them cannot be.
+func filledAll[I any](inputs []map[string]any) ([]I, bool) {
+	all := make([]I, len(inputs))
+	for index, one := range inputs {
+		typed, ok := filled[I](one)
+		if !ok {
+			return nil, false
+		}
+		all[index] = typed
+	}
+	return all, true
+}
+
 // filled is the struct of inputs with these values; false where it cannot hold them, or cannot leave out what they
 // leave out.
 func filled[I any](inputs map[string]any) (I, bool) {

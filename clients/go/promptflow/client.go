@@ -4,14 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"fmt"
 	"iter"
 	"reflect"
-	"strconv"
 	"time"
 
-	statuspb "google.golang.org/genproto/googleapis/rpc/status"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
@@ -44,11 +40,11 @@ func (c *Client[I, R, S]) Untyped() *Client[map[string]any, R, S] {
 
 // Run runs the flow and gives its result; cuts and restarts of the server on the way are borne.
 func (c *Client[I, R, S]) Run(ctx context.Context, inputs I, options ...RunOption) (*R, error) {
-	data, err := c.encoded(ctx, inputs, options)
+	start, err := c.encoded(ctx, inputs, chosen(options).withResult())
 	if err != nil {
 		return nil, err
 	}
-	return lastResult[R](c.contract, c.contract.follow(ctx, c.conn, cursor{}, data))
+	return lastResult[R](c.contract, c.contract.follow(ctx, c.conn, cursor{}, start))
 }
 
 // Start starts the flow and comes back as soon as the run is recorded.
@@ -67,67 +63,16 @@ func (c *Client[I, R, S]) Start(ctx context.Context, inputs I, options ...RunOpt
 // Stream runs the flow and gives what happens as it happens, *Done last, or an error last. Breaking off the loop ends
 // the call. A second loop over the same stream attaches to the same run.
 func (c *Client[I, R, S]) Stream(ctx context.Context, inputs I, options ...RunOption) iter.Seq2[Event, error] {
-	data, err := c.encoded(ctx, inputs, options)
+	start, err := c.encoded(ctx, inputs, chosen(options))
 	if err != nil {
 		return func(yield func(Event, error) bool) { yield(nil, err) }
 	}
-	return typedEvents[R, S](c.contract, c.contract.follow(ctx, c.conn, cursor{}, data))
+	return typedEvents[R, S](c.contract, c.contract.follow(ctx, c.conn, cursor{}, start))
 }
 
 // Handle is a run that was started anywhere; nothing is sent.
 func (c *Client[I, R, S]) Handle(executionID string) *Handle[R, S] {
 	return &Handle[R, S]{c.conn, c.contract, executionID}
-}
-
-// Outcome is what became of one run of a batch: Err says why it did not complete. Execution is nil where it did not
-// even begin, or where the server answers a failure alone.
-type Outcome[R, S any] struct {
-	Execution *Execution[R, S]
-	Err       error
-}
-
-// Result gives the result of the run, or why there is none.
-func (o Outcome[R, S]) Result() (*R, error) {
-	if o.Err != nil {
-		return nil, o.Err
-	}
-	return o.Execution.Result, nil
-}
-
-// RunBatch runs the flow once per inputs, at the same time, and gives what became of each, in their order. The error
-// is that of the call as a whole.
-func (c *Client[I, R, S]) RunBatch(ctx context.Context, inputs []I, options ...RunOption) ([]Outcome[R, S], error) {
-	outcomes := make([]Outcome[R, S], len(inputs))
-	batch, run := c.contract.request("BatchExecute"), chosen(options)
-	requests := batch.Mutable(descriptorOf(batch, "requests")).List()
-	var sent []int
-	for index, one := range inputs {
-		each := run
-		each.requestID += "-" + strconv.Itoa(index)
-		request, err := c.request(ctx, one, each, v1.ExecutionMode_SYNC, true)
-		if err != nil {
-			outcomes[index].Err = err
-			continue
-		}
-		requests.Append(protoreflect.ValueOfMessage(request))
-		sent = append(sent, index)
-	}
-	if len(sent) == 0 {
-		return outcomes, nil
-	}
-	answer := c.contract.response("BatchExecute")
-	if err := c.conn.await(ctx, c.contract.path("BatchExecute"), batch.Interface(), answer.Interface()); err != nil {
-		return nil, err
-	}
-	found := field(answer, "outcomes").List()
-	if found.Len() != len(sent) {
-		why := fmt.Sprintf("the server answers %d of %d runs", found.Len(), len(sent))
-		return nil, &Error{Code: codes.Internal, Reason: ReasonInternal, Message: why}
-	}
-	for at, index := range sent {
-		outcomes[index] = readOutcome[R, S](c.contract, found.Get(at).Message())
-	}
-	return outcomes, nil
 }
 
 // Plan says what a run would do, without running anything.
@@ -143,9 +88,11 @@ func (c *Client[I, R, S]) Plan(ctx context.Context, inputs I, options ...RunOpti
 	return planOf(answer), nil
 }
 
-// Executions lists the runs of this flow, the newest first; see Conn.Executions.
-func (c *Client[I, R, S]) Executions(ctx context.Context, statuses ...Status) iter.Seq2[*Summary, error] {
-	return c.conn.Executions(ctx, Filter{Flow: c.flow, Version: c.version, Statuses: statuses})
+// Executions lists the runs of this flow and major version, the newest first: Flow and Version of the filter are the
+// client's own; see Conn.Executions.
+func (c *Client[I, R, S]) Executions(ctx context.Context, filter Filter) iter.Seq2[*Summary, error] {
+	filter.Flow, filter.Version = c.flow, c.version
+	return c.conn.Executions(ctx, filter)
 }
 
 // Info gives the flow as the server runs it.
@@ -176,12 +123,13 @@ func (c *Client[I, R, S]) Health(ctx context.Context) (*Health, error) {
 	return health, nil
 }
 
-func (c *Client[I, R, S]) encoded(ctx context.Context, inputs I, options []RunOption) ([]byte, error) {
-	request, err := c.request(ctx, inputs, chosen(options), v1.ExecutionMode_VALUE_UNSPECIFIED, true)
+func (c *Client[I, R, S]) encoded(ctx context.Context, inputs I, run runOptions) (opening, error) {
+	request, err := c.request(ctx, inputs, run, v1.ExecutionMode_VALUE_UNSPECIFIED, true)
 	if err != nil {
-		return nil, err
+		return opening{}, err
 	}
-	return marshal(request.Interface())
+	data, err := marshal(request.Interface())
+	return opening{request: data, mask: run.paths}, err
 }
 
 // request is an ExecuteRequest that may be sent more than once. isAwaited: the deadline of ctx bounds the run too.
@@ -198,7 +146,7 @@ func (c *Client[I, R, S]) request(
 	options := into[*v1.ExecuteOptions](message, "options")
 	options.RequestId, options.Priority, options.Labels = run.requestID, run.priority, run.labels
 	if len(run.paths) > 0 {
-		options.ReadMask = &fieldmaskpb.FieldMask{Paths: run.paths}
+		options.ReadMask = &fieldmaskpb.FieldMask{Paths: needed(run.paths)}
 	}
 	if run.timeout != nil {
 		options.Timeout = durationpb.New(*run.timeout)
@@ -220,17 +168,6 @@ func chosen(options []RunOption) runOptions {
 		run.requestID = hex.EncodeToString(id[:])
 	}
 	return run
-}
-
-func readOutcome[R, S any](k *contract, message protoreflect.Message) Outcome[R, S] {
-	if has(message, "error") {
-		return Outcome[R, S]{Err: errorOfStatus(field(message, "error").Message().Interface().(*statuspb.Status))}
-	}
-	execution := readExecution[R, S](k, field(message, "execution").Message())
-	if execution.Err != nil {
-		return Outcome[R, S]{execution, execution.Err}
-	}
-	return Outcome[R, S]{Execution: execution}
 }
 
 func typedEvents[R, S any](k *contract, events iter.Seq2[*event, error]) iter.Seq2[Event, error] {

@@ -44,10 +44,10 @@ const (
 	ReasonStoreUnavailable   Reason = "STORE_UNAVAILABLE"
 	ReasonServerDraining     Reason = "SERVER_DRAINING"
 	ReasonCrashLoop          Reason = "CRASH_LOOP"
+	ReasonInternal           Reason = "INTERNAL"
 	ReasonBundleRefused      Reason = "BUNDLE_REFUSED"
 	ReasonBundleConflict     Reason = "BUNDLE_CONFLICT"
 	ReasonCallerRefused      Reason = "CALLER_REFUSED"
-	ReasonInternal           Reason = "INTERNAL"
 )
 
 // Error gives the reason's name.

@@ -15,15 +15,22 @@ type cursor struct {
 	sequence    int32
 }
 
+// opening is how the events of a run are asked for: by the request that starts it, nil where it runs already, and the
+// fields of executions that come, which those of the request have to be. All of them come where mask is empty.
+type opening struct {
+	request []byte
+	mask    []string
+}
+
 // follow gives each event after the cursor once, done last, however often the stream is cut. It starts the run by
-// request as long as the cursor names none: with the same request id each time, so that a cut before the first event
+// its request as long as the cursor names none: with the same request id each time, so that a cut before the first event
 // starts nothing twice.
-func (k *contract) follow(ctx context.Context, conn *Conn, place cursor, request []byte) iter.Seq2[*event, error] {
+func (k *contract) follow(ctx context.Context, conn *Conn, place cursor, start opening) iter.Seq2[*event, error] {
 	return func(yield func(*event, error) bool) {
 		tries := attempts{policy: conn.policy}
 		for {
 			failure := error(&Error{Code: codes.Unavailable, Message: "the stream ended before the run did"})
-			for data, err := range k.open(ctx, conn, place, request) {
+			for data, err := range k.open(ctx, conn, place, start) {
 				if err != nil {
 					failure = err
 					break
@@ -55,13 +62,14 @@ func (k *contract) follow(ctx context.Context, conn *Conn, place cursor, request
 	}
 }
 
-func (k *contract) open(ctx context.Context, conn *Conn, place cursor, request []byte) iter.Seq2[[]byte, error] {
+func (k *contract) open(ctx context.Context, conn *Conn, place cursor, start opening) iter.Seq2[[]byte, error] {
 	if place.executionID == "" {
-		return conn.messages(ctx, k.path("ExecuteStream"), request)
+		return conn.messages(ctx, k.path("ExecuteStream"), start.request)
 	}
 	watch := k.request("Watch")
 	setField(watch, "execution_id", protoreflect.ValueOfString(place.executionID))
 	setField(watch, "after_sequence", protoreflect.ValueOfInt32(place.sequence))
+	setMask(watch, start.mask)
 	data, err := marshal(watch.Interface())
 	if err != nil {
 		return func(yield func([]byte, error) bool) { yield(nil, err) }

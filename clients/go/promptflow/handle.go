@@ -6,7 +6,6 @@ import (
 	"math"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/known/fieldmaskpb"
 )
 
 // Handle is one run, by its id. It holds nothing else: another process makes the same one with Client.Handle. Where
@@ -23,26 +22,20 @@ func (h *Handle[R, S]) ID() string { return h.id }
 // Result waits for the end of the run; its error says that the run failed or was cancelled, or that its end cannot be
 // learnt.
 func (h *Handle[R, S]) Result(ctx context.Context) (*R, error) {
-	return lastResult[R](h.contract, h.contract.follow(ctx, h.conn, cursor{executionID: h.id}, nil))
+	return lastResult[R](h.contract, h.contract.follow(ctx, h.conn, cursor{executionID: h.id}, opening{}))
 }
 
 // Events gives what happened after that sequence, then what happens, up to *Done, or an error last. It resumes by
 // itself after a cut; breaking off the loop ends the call.
-func (h *Handle[R, S]) Events(ctx context.Context, after int) iter.Seq2[Event, error] {
-	place := cursor{h.id, int32(min(after, math.MaxInt32))}
-	return typedEvents[R, S](h.contract, h.contract.follow(ctx, h.conn, place, nil))
+func (h *Handle[R, S]) Events(ctx context.Context, after int, options ...ReadOption) iter.Seq2[Event, error] {
+	place, start := cursor{h.id, int32(min(after, math.MaxInt32))}, opening{mask: pathsOf(options)}
+	return typedEvents[R, S](h.contract, h.contract.follow(ctx, h.conn, place, start))
 }
 
 // Status gives the run as it stands.
 func (h *Handle[R, S]) Status(ctx context.Context, options ...ReadOption) (*Execution[R, S], error) {
-	var read readOptions
-	for _, option := range options {
-		option.applyRead(&read)
-	}
 	request := h.contract.request("GetStatus")
-	if len(read.paths) > 0 {
-		into[*fieldmaskpb.FieldMask](request, "read_mask").Paths = read.paths
-	}
+	setMask(request, pathsOf(options))
 	return h.ask(ctx, "GetStatus", request)
 }
 

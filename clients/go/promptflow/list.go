@@ -16,7 +16,13 @@ type Filter struct {
 	Flow     string
 	Version  int
 	Statuses []Status
-	// PageSize is how many runs one call fetches.
+	// PageSize is how many runs one call fetches, at most 1000; 0 leaves it to the server.
+	PageSize int
+}
+
+// FlowFilter says how flows are listed.
+type FlowFilter struct {
+	// PageSize is how many flows one call fetches, at most 1000; 0 leaves it to the server.
 	PageSize int
 }
 
@@ -58,10 +64,10 @@ func (c *Conn) Executions(ctx context.Context, filter Filter) iter.Seq2[*Summary
 }
 
 // Flows lists the flows that are served, by name and version.
-func (c *Conn) Flows(ctx context.Context) iter.Seq2[*FlowSummary, error] {
+func (c *Conn) Flows(ctx context.Context, filter FlowFilter) iter.Seq2[*FlowSummary, error] {
 	return pages(func(token string) ([]*FlowSummary, string, error) {
 		answer := new(v1.ListFlowsResponse)
-		request := &v1.ListFlowsRequest{PageToken: token}
+		request := &v1.ListFlowsRequest{PageSize: int32(min(filter.PageSize, math.MaxInt32)), PageToken: token}
 		err := c.call(ctx, v1.FlowService_ListFlows_FullMethodName, request, answer)
 		found := make([]*FlowSummary, 0, len(answer.GetFlows()))
 		for _, flow := range answer.GetFlows() {
@@ -103,9 +109,11 @@ func pages[T any](fetch func(token string) ([]T, string, error)) iter.Seq2[T, er
 					return
 				}
 			}
-			if token = next; token == "" {
+			// A server that gave the same token again would be asked for ever.
+			if next == "" || next == token {
 				return
 			}
+			token = next
 		}
 	}
 }

@@ -129,16 +129,3 @@ func Labels(labels map[string]string) RunOption {
 func RunTimeout(timeout time.Duration) RunOption {
 	return runOption(func(o *runOptions) { o.timeout = &timeout })
 }
-
-type readMask []string
-
-func (m readMask) applyRead(o *readOptions) { o.paths = append(o.paths, m...) }
-func (m readMask) applyRun(o *runOptions)   { m.applyRead(&o.readOptions) }
-
-// ReadMask has the server answer these parts of an execution alone, such as result.text.
-func ReadMask(paths ...string) interface {
-	RunOption
-	ReadOption
-} {
-	return readMask(paths)
-}

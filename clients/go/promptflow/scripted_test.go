@@ -33,6 +33,10 @@ type scripted struct {
 	calls    []func() (*pb.Execution, error)
 	requests []*pb.ExecuteRequest
 	watches  []int32
+	masks    [][]string
+	lists    []*v1.ListExecutionsRequest
+	batches  []*pb.BatchExecuteRequest
+	batch    func(number int, request *pb.BatchExecuteRequest) (*pb.BatchExecuteResponse, error)
 	headers  []metadata.MD
 }
 
@@ -61,6 +65,7 @@ func (s *scripted) ExecuteStream(request *pb.ExecuteRequest, stream grpc.ServerS
 func (s *scripted) Watch(request *pb.WatchRequest, stream grpc.ServerStreamingServer[pb.Event]) error {
 	s.mutex.Lock()
 	s.watches = append(s.watches, request.GetAfterSequence())
+	s.masks = append(s.masks, request.GetReadMask().GetPaths())
 	s.mutex.Unlock()
 	return s.next()(stream)
 }
@@ -74,7 +79,24 @@ func (s *scripted) Execute(_ context.Context, request *pb.ExecuteRequest) (*pb.E
 	return one()
 }
 
+func (s *scripted) GetStatus(_ context.Context, request *pb.GetStatusRequest) (*pb.Execution, error) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.masks = append(s.masks, request.GetReadMask().GetPaths())
+	return &pb.Execution{ExecutionId: request.GetExecutionId()}, nil
+}
+
+func (s *scripted) BatchExecute(_ context.Context, request *pb.BatchExecuteRequest) (*pb.BatchExecuteResponse, error) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.batches = append(s.batches, request)
+	return s.batch(len(s.batches), request)
+}
+
 func (s *scripted) ListExecutions(_ context.Context, request *v1.ListExecutionsRequest) (*v1.ListExecutionsResponse, error) {
+	s.mutex.Lock()
+	s.lists = append(s.lists, proto.CloneOf(request))
+	s.mutex.Unlock()
 	switch request.GetPageToken() {
 	case "":
 		return &v1.ListExecutionsResponse{Executions: []*v1.ExecutionSummary{{ExecutionId: "a"}, {ExecutionId: "b"}}, NextPageToken: "2"}, nil

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -14,10 +15,18 @@ from google.protobuf.json_format import MessageToDict
 from promptflow_client.connection import Connection, MessageT
 from promptflow_client.contract import Contract
 from promptflow_client.encoding import encode_inputs, wire_name
-from promptflow_client.errors import InvalidArgumentError, PromptFlowError, Reason, Violation
+from promptflow_client.errors import InternalError, InvalidArgumentError, PromptFlowError, Reason
 from promptflow_client.events import Event
-from promptflow_client.executions import ComponentHealth, Execution, FlowInfo, Health
+from promptflow_client.executions import (
+    ComponentHealth,
+    Execution,
+    ExecutionStatus,
+    ExecutionSummary,
+    FlowInfo,
+    Health,
+)
 from promptflow_client.following import Cursor, follow
+from promptflow_client.lists import list_executions
 from promptflow_client.plans import Plan
 from promptflow_client.retry import Attempts
 from promptflow_client.states import read_plan
@@ -32,9 +41,10 @@ class Options:
     """How a run is started.
 
     The same `request_id` with the same inputs never starts a second run: give one where the caller itself may be
-    restarted; without, the client makes one per call. `run_timeout` bounds the run from its acceptance, and may only
-    shorten what the flow allows. `read_mask` names the fields of executions that come back, such as `("result.label",)`
-    or `("status", "steps.ocr")`; the others are empty. What the client needs itself comes always.
+    restarted; without, the client makes one per call. In a batch, each run adds its place to it. `run_timeout` bounds
+    the run from its acceptance, and may only shorten what the flow allows. `read_mask` names the fields of executions
+    that come back, such as `("result.label",)` or `("status", "steps.ocr")`; the others are empty. What the client
+    needs itself comes always.
     """
 
     request_id: str | None = None
@@ -46,6 +56,9 @@ class Options:
 
 MAX_BATCH = 1000
 """Requests of one BatchExecute."""
+
+BATCHES_AT_ONCE = 4
+"""Parts of one long batch that are under way at the same time."""
 
 _NEEDED = ("execution_id", "status", "error")
 """Fields without which the end of a run could not be told."""
@@ -113,44 +126,78 @@ class FlowCalls(Generic[ResultT, StepsT, OutputT]):
     async def batch(
         self, inputs: Sequence[Mapping[str, Any]], options: Options | None, timeout: float | None
     ) -> tuple[ResultT | PromptFlowError, ...]:
-        """Run once for each of `inputs` and give all outcomes in their order, a failure in the place of its result.
+        """Run once for each of `inputs` and give all outcomes in their order, an error in the place of its result.
 
         Raises:
-            PromptFlowError: an input does not fit, so that nothing was sent; or the outcomes cannot be learnt.
+            PromptFlowError: the outcomes cannot be learnt.
         """
-        requests = await self._batch_requests(inputs, options or Options(), timeout)
-        outcomes: list[ResultT | PromptFlowError] = []
+        options = with_result(options) or Options()
+        options = replace(options, request_id=options.request_id or uuid.uuid4().hex)
         attempts = Attempts(self._connection.policy, self._connection.clock, timeout)
-        method = self._contract.methods["BatchExecute"]
-        for start in range(0, len(requests), MAX_BATCH):
-            batch = method.request(requests=requests[start : start + MAX_BATCH])
-            answer = await self._connection.call(method, batch, attempts.remaining_s, awaits_runs=True)
-            outcomes += map(self._contract.outcome, answer.outcomes)
-        return tuple(outcomes)
+        starts = range(0, len(inputs), MAX_BATCH)
+        parts: dict[int, list[ResultT | PromptFlowError]] = {}
+        queue = iter(starts)
 
-    async def _batch_requests(
-        self, inputs: Sequence[Mapping[str, Any]], options: Options, timeout: float | None
-    ) -> list[MessageT]:
-        prefix = options.request_id or uuid.uuid4().hex
-        requests: list[MessageT] = []
-        violations: list[Violation] = []
-        for index, each in enumerate(inputs):
-            own = replace(options, request_id=f"{prefix}-{index}")
-            try:
-                request = await self.request(self._wire_named(each), own, timeout)
-            except InvalidArgumentError as error:
-                violations += [Violation(f"[{index}].{found.field}", found.description) for found in error.violations]
-                continue
-            request.execution_mode = _mode(request, "SYNC")
-            requests.append(request)
-        if violations:
-            message = f"{len(violations)} values in the batch do not fit; nothing was sent"
-            raise InvalidArgumentError(message, reason=Reason.INVALID_INPUT, violations=tuple(violations))
-        return requests
+        async def take() -> None:
+            for start in queue:
+                part = enumerate(inputs[start : start + MAX_BATCH], start)
+                parts[start] = await self._part([await self._own(*each, options, attempts) for each in part], attempts)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in starts[:BATCHES_AT_ONCE]:
+                    group.create_task(take())
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        return tuple(outcome for start in starts for outcome in parts[start])
+
+    async def _own(
+        self, index: int, inputs: Mapping[str, Any], options: Options, attempts: Attempts
+    ) -> MessageT | PromptFlowError:
+        """The request of one run of a batch, or why there is none."""
+        options = replace(options, request_id=f"{options.request_id}-{index}")
+        try:
+            request = await self.request(self._wire_named(inputs), options, attempts.remaining_s)
+        except InvalidArgumentError as error:
+            return error
+        except OSError as error:
+            unreadable = InvalidArgumentError(f"a file cannot be read: {error}", reason=Reason.FILE_UNREADABLE)
+            unreadable.__cause__ = error
+            return unreadable
+        request.execution_mode = _mode(request, "SYNC")
+        return request
+
+    async def _part(
+        self, requests: Sequence[MessageT | PromptFlowError], attempts: Attempts
+    ) -> list[ResultT | PromptFlowError]:
+        """What became of the requests of one call; misfits stay where they are."""
+        sound = [request for request in requests if not isinstance(request, PromptFlowError)]
+        outcomes: Iterator[MessageT] = iter(())
+        if sound:
+            method = self._contract.methods["BatchExecute"]
+            batch = method.request(requests=sound)
+            answer = await self._connection.call(method, batch, attempts.remaining_s, awaits_runs=True)
+            if len(answer.outcomes) != len(sound):
+                why = f"the server answers {len(answer.outcomes)} of {len(sound)} runs"
+                raise InternalError(why, reason=Reason.INTERNAL)
+            outcomes = iter(answer.outcomes)
+        return [
+            request if isinstance(request, PromptFlowError) else self._contract.outcome(next(outcomes))
+            for request in requests
+        ]
 
     def _wire_named(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         known = self._contract.methods["Execute"].request().DESCRIPTOR.fields_by_name
         return {wire_name(name, known): value for name, value in inputs.items()}
+
+    def executions(
+        self, status: ExecutionStatus | Iterable[ExecutionStatus], page_size: int, timeout: float | None
+    ) -> AsyncGenerator[ExecutionSummary, None]:
+        """Runs of the flow, the newest first; `timeout` is for each page."""
+        flow, version = self._contract.flow, self._contract.version
+        return list_executions(
+            self._connection, flow=flow, version=version, status=status, page_size=page_size, timeout=timeout
+        )
 
     async def plan(self, inputs: Mapping[str, Any], timeout: float | None) -> Plan:
         """What a run with these inputs would do; nothing runs."""
@@ -200,6 +247,17 @@ class FlowCalls(Generic[ResultT, StepsT, OutputT]):
             return self._connection.messages(methods["Watch"], _set_mask(watch, read_mask), timeout_s)
 
         return follow(open_at, cursor, Attempts(self._connection.policy, self._connection.clock, timeout))
+
+
+def with_result(options: Options | None) -> Options | None:
+    """The same options, with the result among what comes back: for calls that give it."""
+    if options is None or not options.read_mask or any(map(_is_of_result, options.read_mask)):
+        return options
+    return replace(options, read_mask=(*options.read_mask, "result"))
+
+
+def _is_of_result(path: str) -> bool:
+    return path == "*" or path.partition(".")[0] == "result"
 
 
 def _mode(request: MessageT, name: str) -> int:

@@ -37,6 +37,9 @@ class Contract(Generic[ResultT, StepsT, OutputT]):
 
     def __init__(self, file: FileDescriptor, result: type[ResultT], steps: type[StepsT]) -> None:
         (service,) = file.services_by_name.values()
+        # Packages of flows end so, whatever their root.
+        *_, self.flow, version = file.package.split(".")
+        self.version = int(version.removeprefix("v"))
         self.methods: Mapping[str, Method] = {method.name: Method.of(method) for method in service.methods}
         self._result = result
         self._steps = steps

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
-from promptflow_client.calls import FlowCalls, Options
+from promptflow_client.calls import FlowCalls, Options, with_result
 from promptflow_client.contract import Contract
 from promptflow_client.errors import PromptFlowError
 from promptflow_client.events import Event
-from promptflow_client.executions import Execution, FlowInfo, Health
+from promptflow_client.executions import Execution, ExecutionStatus, ExecutionSummary, FlowInfo, Health
 from promptflow_client.following import Cursor
 from promptflow_client.handle import Handle
 from promptflow_client.plans import Plan
@@ -25,9 +24,9 @@ OutputT = TypeVar("OutputT")
 class FlowClientBase(Generic[ResultT, StepsT, OutputT]):
     """One flow of one PromptFlow.
 
-    `timeout` is in seconds. In `run` and `stream` it bounds the run as well as the wait, since nobody would be there
-    for what comes later; in `start` it bounds the start alone. Without one, a run is awaited for as long as the server
-    shows signs of life.
+    `timeout` is in seconds. In `run`, `stream` and `run_batch` it bounds the runs as well as the wait, since nobody
+    would be there for what comes later; in `start` it bounds the start alone. Without one, a run is awaited for as
+    long as the server shows signs of life.
     """
 
     def __init__(self, promptflow: PromptFlowBase, contract: Contract[ResultT, StepsT, OutputT]) -> None:
@@ -36,6 +35,16 @@ class FlowClientBase(Generic[ResultT, StepsT, OutputT]):
     def handle(self, execution_id: str) -> Handle[ResultT, StepsT, OutputT]:
         """A run that was started elsewhere; nothing is sent."""
         return Handle(self._calls, execution_id)
+
+    def executions(
+        self,
+        *,
+        status: ExecutionStatus | Iterable[ExecutionStatus] = (),
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncGenerator[ExecutionSummary, None]:
+        """Runs of this flow and major version, the newest first; arguments as in `executions` of `PromptFlow`."""
+        return self._calls.executions(status, page_size, timeout)
 
     async def info(self, *, timeout: float | None = None) -> FlowInfo:
         """The flow as the server runs it."""
@@ -46,9 +55,8 @@ class FlowClientBase(Generic[ResultT, StepsT, OutputT]):
         return await self._calls.health(timeout)
 
     async def _run(self, inputs: Mapping[str, Any], timeout: float | None, options: Options | None) -> ResultT:
-        if options is not None and options.read_mask and not any(_is_of_result(path) for path in options.read_mask):
-            options = replace(options, read_mask=(*options.read_mask, "result"))
-        return await self._calls.result(Cursor(), timeout, await self._calls.request(inputs, options, timeout))
+        request = await self._calls.request(inputs, with_result(options), timeout)
+        return await self._calls.result(Cursor(), timeout, request)
 
     async def _run_batch(
         self, inputs: Sequence[Mapping[str, Any]], timeout: float | None, options: Options | None
@@ -70,7 +78,3 @@ class FlowClientBase(Generic[ResultT, StepsT, OutputT]):
         async with aclosing(self._calls.events(Cursor(), timeout, request)) as events:
             async for event in events:
                 yield event
-
-
-def _is_of_result(path: str) -> bool:
-    return path == "*" or path.partition(".")[0] == "result"

@@ -125,9 +125,9 @@ class PromptFlowBase:
 class FlowClientBase(Generic[ResultT, StepsT, OutputT]):
     """One flow of one PromptFlow.
 
-    `timeout` is in seconds. In `run` and `stream` it bounds the run as well as the wait, since nobody would be there
-    for what comes later; in `start` it bounds the start alone. Without one, a run is awaited for as long as the server
-    shows signs of life.
+    `timeout` is in seconds. In `run`, `stream` and `run_batch` it bounds the runs as well as the wait, since nobody
+    would be there for what comes later; in `start` it bounds the start alone. Without one, a run is awaited for as
+    long as the server shows signs of life.
     """
 
     def __init__(self, portal: Portal, inner: _flow.FlowClientBase[ResultT, StepsT, OutputT]) -> None:
@@ -140,6 +140,16 @@ class FlowClientBase(Generic[ResultT, StepsT, OutputT]):
     ) -> Handle[ResultT, StepsT, OutputT]:
         """A run that was started elsewhere; nothing is sent."""
         return Handle(self._portal, self._inner.handle(execution_id))
+
+    def executions(
+        self,
+        *,
+        status: ExecutionStatus | Iterable[ExecutionStatus] = (),
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Stream[ExecutionSummary]:
+        """Runs of this flow and major version, the newest first; arguments as in `executions` of `PromptFlow`."""
+        return Stream(self._portal, self._inner.executions(status=status, page_size=page_size, timeout=timeout))
 
     def info(
         self,

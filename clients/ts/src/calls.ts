@@ -8,7 +8,7 @@ import { named } from "./contract.js";
 import { encodeInputs, type Fields } from "./encoding.js";
 import { errorOfStatus, PromptFlowError } from "./errors.js";
 import type { Event } from "./events.js";
-import type { Execution, FlowInfo, Health, Plan, PlannedStep } from "./executions.js";
+import type { Execution, ExecutionSummary, FlowInfo, Health, Plan, PlannedStep } from "./executions.js";
 import { type Cursor, follow } from "./following.js";
 import {
   type CheckHealthResponse,
@@ -20,20 +20,25 @@ import {
   type PlanResponse,
 } from "./gen/promptflow_api/v1/execution_pb.js";
 import type { Status } from "./gen/google/rpc/status_pb.js";
+import { listExecutions, type PageOptions } from "./lists.js";
+import type { Attempts } from "./retry.js";
 import { Duration } from "./times.js";
 
 /** How a run is started. */
 export interface RunOptions extends CallOptions {
   /**
    * The same id with the same inputs never starts a second run: give one where the caller itself may be restarted;
-   * without, the client makes one per call.
+   * without, the client makes one per call. In a batch, each run adds its place to it.
    */
   readonly requestId?: string | undefined;
   readonly priority?: number | undefined;
   readonly labels?: Readonly<Record<string, string>> | undefined;
   /** Bounds the run from its acceptance, and may only shorten what the flow allows. */
   readonly runTimeoutMs?: number | undefined;
-  /** What of an execution is wanted, such as `result.analyze.label` in the flow's spelling; all of it where empty. */
+  /**
+   * What of an execution is wanted, such as `result.analyze.label` in the flow's spelling; all of it where empty. What
+   * the client needs itself comes always.
+   */
   readonly readMask?: readonly string[] | undefined;
 }
 
@@ -42,8 +47,10 @@ export interface ReadOptions extends CallOptions {
   readonly readMask?: readonly string[] | undefined;
 }
 
-/** The largest batch that a server takes in one call. */
-const MAX_BATCH = 1000;
+/** What became of one run of a batch. */
+export type BatchOutcome<Result> =
+  | { readonly ok: true; readonly executionId: string; readonly result: Result }
+  | { readonly ok: false; readonly executionId?: string; readonly error: PromptFlowError };
 
 interface BatchResponse extends Message {
   readonly outcomes: readonly { readonly outcome: { readonly case?: string; readonly value?: unknown } }[];
@@ -70,7 +77,7 @@ export class FlowCalls<Result, Steps, Outputs> {
       requestId: requestId ?? randomId(),
       labels: { ...labels },
       ...(priority === undefined ? {} : { priority }),
-      ...(readMask === undefined ? {} : { readMask: { paths: [...readMask] } }),
+      ...maskOf(readMask),
       ...(timeout === undefined
         ? {}
         : { timeout: messageOf(DurationSchema, { seconds: BigInt(timeout.seconds), nanos: timeout.nanos }) }),
@@ -85,23 +92,39 @@ export class FlowCalls<Result, Steps, Outputs> {
     return (execution as ExecutionMessage).executionId;
   }
 
-  /** Start many runs, and give for each its id or why it was refused. */
-  async startAll(requests: readonly Message[], options: CallOptions): Promise<(string | PromptFlowError)[]> {
+  /** Run many requests, of which each has an id of its own, and give what became of each; a misfit stays as it is. */
+  async batch(
+    requests: readonly (Message | PromptFlowError)[],
+    options: CallOptions,
+  ): Promise<readonly BatchOutcome<Result>[]> {
     const method = this.#contract.unary("batchExecute");
-    const found: (string | PromptFlowError)[] = [];
-    for (let start = 0; start < requests.length; start += MAX_BATCH) {
-      const part = requests.slice(start, start + MAX_BATCH).map(asynchronous);
-      const batch = messageOf(method.input, { requests: part });
-      const { outcomes } = (await this.#connection.call(method, batch, options)) as BatchResponse;
-      found.push(
-        ...outcomes.map(({ outcome }) =>
-          outcome.case === "execution"
-            ? (outcome.value as ExecutionMessage).executionId
-            : errorOfStatus((outcome.value ?? { code: 2, message: "", details: [] }) as Status),
-        ),
-      );
+    const sound = requests.filter((request): request is Message => !(request instanceof PromptFlowError));
+    const { outcomes } =
+      sound.length === 0
+        ? { outcomes: [] }
+        : ((await this.#connection.call(method, messageOf(method.input, { requests: sound.map(synchronous) }), {
+            ...options,
+            awaitsRuns: true,
+          })) as BatchResponse);
+    if (outcomes.length !== sound.length) {
+      const why = `the server answers ${outcomes.length} of ${sound.length} runs`;
+      throw new PromptFlowError("INTERNAL", why, { reason: "INTERNAL" });
     }
-    return found;
+    const queue = outcomes.values();
+    return requests.map((request) =>
+      request instanceof PromptFlowError ? { ok: false, error: request } : this.#outcomeOf(queue.next().value?.outcome),
+    );
+  }
+
+  /** The tries of calls that belong together. */
+  attempts(options: CallOptions): Attempts {
+    return this.#connection.attempts(options.timeoutMs, options.signal);
+  }
+
+  /** Runs of the flow, the newest first. */
+  executions(options: PageOptions): AsyncGenerator<ExecutionSummary, void, undefined> {
+    const { flow, version } = this.#contract;
+    return listExecutions(this.#connection, { ...options, flow, version });
   }
 
   /** Follow a run, after starting it by `request` where the cursor names none. */
@@ -119,7 +142,7 @@ export class FlowCalls<Result, Steps, Outputs> {
   }
 
   /** Follow a run to its end. */
-  async result(cursor: Cursor, options: CallOptions, request?: Message): Promise<Result> {
+  async result(cursor: Cursor, options: ReadOptions, request?: Message): Promise<Result> {
     for await (const message of this.#follow(cursor, options, request)) {
       if (message.event.case === "done") {
         return this.#contract.result(message.event.value as ExecutionMessage);
@@ -130,8 +153,7 @@ export class FlowCalls<Result, Steps, Outputs> {
 
   /** The run as it stands. */
   async status(executionId: string, options: ReadOptions): Promise<Execution<Result, Steps>> {
-    const mask = options.readMask === undefined ? {} : { readMask: { paths: [...options.readMask] } };
-    return this.#execution("getStatus", { executionId, ...mask }, options);
+    return this.#execution("getStatus", { executionId, ...maskOf(options.readMask) }, options);
   }
 
   /** Ask the run to end; the run as it stands then. */
@@ -160,6 +182,22 @@ export class FlowCalls<Result, Steps, Outputs> {
     return { isServing: answer.serving, components };
   }
 
+  #outcomeOf(outcome: BatchResponse["outcomes"][number]["outcome"] | undefined): BatchOutcome<Result> {
+    if (outcome?.case === "execution") {
+      const execution = outcome.value as ExecutionMessage;
+      const { executionId } = execution;
+      const error = this.#contract.error(execution);
+      return error === undefined
+        ? { ok: true, executionId, result: this.#contract.result(execution) }
+        : { ok: false, executionId, error };
+    }
+    if (outcome?.case === "error") {
+      const error = errorOfStatus(outcome.value as Status);
+      return { ok: false, ...(error.executionId === undefined ? {} : { executionId: error.executionId }), error };
+    }
+    return { ok: false, error: new PromptFlowError("UNKNOWN", "the server does not say what became of the run") };
+  }
+
   async #execution(name: string, fields: object, options: CallOptions): Promise<Execution<Result, Steps>> {
     return this.#contract.execution((await this.#call(name, fields, options)) as ExecutionMessage);
   }
@@ -179,8 +217,7 @@ export class FlowCalls<Result, Steps, Outputs> {
       const bounds = { timeoutMs, signal };
       const isNew = place.executionId === "" && request !== undefined;
       const method = this.#contract.stream(isNew ? "executeStream" : "watch");
-      const mask = readMask === undefined ? {} : { readMask: { paths: [...readMask] } };
-      const watch = { executionId: place.executionId, afterSequence: place.sequence, ...mask };
+      const watch = { executionId: place.executionId, afterSequence: place.sequence, ...maskOf(readMask) };
       const message = isNew ? request : messageOf(method.input, watch);
       return this.#connection.messages(method, message, bounds) as AsyncGenerator<FlowEventMessage, void, undefined>;
     };
@@ -201,6 +238,26 @@ function asynchronous(request: Message): Message {
   return request;
 }
 
+function synchronous(request: Message): Message {
+  (request as unknown as Fields)["executionMode"] = ExecutionMode_Value.SYNC;
+  return request;
+}
+
+/** Fields without which the end of a run could not be told. */
+const NEEDED = ["execution_id", "status", "error"];
+
+/** A read mask with what the client itself needs; without paths there is none. */
+function maskOf(paths: readonly string[] | undefined): object {
+  return paths === undefined || paths.length === 0 ? {} : { readMask: { paths: [...new Set([...paths, ...NEEDED])] } };
+}
+
+/** The same options, with the result among what comes back: for calls that give it. */
+export function withResult<Options extends ReadOptions>(options: Options): Options {
+  const { readMask = [] } = options;
+  const isOfResult = (path: string): boolean => path === "*" || path.split(".")[0] === "result";
+  return readMask.length === 0 || readMask.some(isOfResult) ? options : { ...options, readMask: [...readMask, "result"] };
+}
+
 function plannedStepOf(step: WirePlannedStep): PlannedStep {
   const { executor, queue, needs, stage, items, cost, config } = step;
   return {
@@ -217,7 +274,7 @@ function plannedStepOf(step: WirePlannedStep): PlannedStep {
 }
 
 /** As `crypto.randomUUID`, which pages without TLS lack. */
-function randomId(): string {
+export function randomId(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -10,7 +10,7 @@ import {
 import type { Transport } from "@connectrpc/connect";
 import { openTransport } from "#platform";
 import type { MetadataHook } from "./credentials.js";
-import { errorOfCall, PromptFlowError } from "./errors.js";
+import { errorOfCall, isCut, PromptFlowError } from "./errors.js";
 import type { OpenedTransport, TransportOptions } from "./platform/platform.js";
 import { Attempts, type Clock, DEFAULT_RETRY, LinkedSignal, reasonOf, type RetryPolicy, SYSTEM_CLOCK } from "./retry.js";
 
@@ -24,6 +24,15 @@ export interface CallOptions {
   readonly timeoutMs?: number | undefined;
   /** Give up when it is aborted, at once and with its reason. */
   readonly signal?: AbortSignal | undefined;
+}
+
+/** Bounds of a call that may be sent again. */
+export interface RepeatedOptions extends CallOptions {
+  /**
+   * The answer takes as long as runs take. Then there is no deadline unless one is given, and a connection that breaks
+   * on the way counts as UNAVAILABLE.
+   */
+  readonly awaitsRuns?: boolean;
 }
 
 /** How to reach a PromptFlow. */
@@ -59,14 +68,15 @@ export class Connection {
   async call<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     request: MessageShape<I>,
-    options: CallOptions,
+    options: RepeatedOptions,
   ): Promise<MessageShape<O>> {
-    const attempts = this.attempts(options.timeoutMs ?? this.policy.callMs, options.signal);
+    const { awaitsRuns = false, signal } = options;
+    const attempts = this.attempts(options.timeoutMs ?? (awaitsRuns ? undefined : this.policy.callMs), signal);
     for (;;) {
       try {
-        return await this.#once(method, request, attempts.remainingMs, options.signal);
+        return await this.#once(method, request, attempts.remainingMs, signal);
       } catch (error) {
-        if (!(error instanceof PromptFlowError) || error.code !== "UNAVAILABLE") {
+        if (!(error instanceof PromptFlowError) || !isCut(error, awaitsRuns)) {
           throw error;
         }
         await attempts.wait(error);

@@ -66,12 +66,18 @@ const RUN_EVENTS: ReadonlySet<string> = new Set(["accepted", "started", "done"])
 
 /** One flow's service, as its descriptor has it. */
 export class Contract<Result, Steps, Outputs> {
+  readonly flow: string;
+  readonly version: number;
   readonly #service: DescService;
   readonly #promised: Promised;
   readonly #result: DescMessage;
   readonly #steps: readonly DescField[];
 
   constructor(service: DescService, promised: Promised) {
+    // Services of flows are called so, whatever their package begins with.
+    const [version = "", flow = ""] = service.typeName.split(".").slice(0, -1).reverse();
+    this.flow = flow;
+    this.version = Number(version.slice(1));
     this.#service = service;
     this.#promised = promised;
     const execution = this.unary("execute").output;

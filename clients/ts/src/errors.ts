@@ -182,3 +182,14 @@ function unpacked<Desc extends DescMessage>(detail: Detail, schema: Desc): Messa
     return undefined;
   }
 }
+
+/** What a proxy or a transport makes of a broken stream, where no server had a word in it. */
+const BROKEN: ReadonlySet<StatusCode> = new Set(["CANCELLED", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN"]);
+
+/**
+ * Whether a call that ended so may be made again, and not the server's word that it is over. `isKnown`: the run
+ * has its id, so that the next call only reads.
+ */
+export function isCut(error: PromptFlowError, isKnown: boolean): boolean {
+  return error.code === "UNAVAILABLE" || (isKnown && error.reason === "" && BROKEN.has(error.code));
+}

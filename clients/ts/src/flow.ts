@@ -1,37 +1,30 @@
 /** The base of a generated flow client. */
 
 import type { DescService, Message } from "@bufbuild/protobuf";
-import { FlowCalls, type RunOptions } from "./calls.js";
+import { type BatchOutcome, FlowCalls, randomId, type RunOptions, withResult } from "./calls.js";
 import type { CallOptions } from "./connection.js";
 import { Contract } from "./contract.js";
 import type { Promised } from "./decoding.js";
 import { PromptFlowError } from "./errors.js";
 import type { Event } from "./events.js";
-import type { Execution, FlowInfo, Health, Plan } from "./executions.js";
+import type { Execution, ExecutionSummary, FlowInfo, Health, Plan } from "./executions.js";
 import { Handle } from "./handle.js";
+import type { PageOptions } from "./lists.js";
 import type { PromptFlowBase } from "./promptflow.js";
+import { type Attempts, LinkedSignal } from "./retry.js";
 
 /** Inputs, which a flow that needs none does not ask for, then options. */
 export type InputsAnd<Inputs, Options> =
   Record<never, never> extends Inputs ? [inputs?: Inputs, options?: Options] : [inputs: Inputs, options?: Options];
 
-/** What became of one run of a batch. */
-export type BatchOutcome<Result> =
-  | { readonly ok: true; readonly executionId: string; readonly result: Result }
-  | { readonly ok: false; readonly executionId?: string; readonly error: PromptFlowError };
-
-/** Bounds of a batch; `requestId`s are made from the index of each run where one is given. */
-export interface BatchOptions extends RunOptions {
-  /** How many runs are awaited at the same time; 16 where it is left out. */
-  readonly concurrency?: number | undefined;
-}
-
-const CONCURRENCY = 16;
+/** Inputs of one call of a long batch, and how many such calls are under way at the same time. */
+const MAX_BATCH = 1000;
+const BATCHES_AT_ONCE = 4;
 
 /**
  * One flow of one PromptFlow.
  *
- * In `run`, `stream` and `runBatch`, `timeoutMs` bounds the run as well as the wait, since nobody would be there for what
+ * In `run`, `stream` and `runBatch`, `timeoutMs` bounds the runs as well as the wait, since nobody would be there for what
  * comes later; in `start` it bounds the start alone. Without one, a run is awaited for as long as the server shows signs
  * of life.
  */
@@ -47,8 +40,9 @@ export class FlowClient<Inputs, Result, Steps, Outputs> {
    * `PromptFlowError` where the run failed, or its end cannot be learnt.
    */
   async run(...[inputs, options = {}]: InputsAnd<Inputs, RunOptions>): Promise<Result> {
-    const request = await this.#request(inputs, options, options.timeoutMs);
-    return this.#calls.result(nowhere(), options, request);
+    const whole = withResult(options);
+    const request = await this.#request(inputs, whole, options.timeoutMs);
+    return this.#calls.result(nowhere(), whole, request);
   }
 
   /** Run the flow and give what happens as it happens, `done` last. */
@@ -64,27 +58,33 @@ export class FlowClient<Inputs, Result, Steps, Outputs> {
     return this.handle(await this.#calls.start(await this.#request(inputs, options), options));
   }
 
-  /** Run the flow once for each of many inputs: what became of each, in their order. */
-  async runBatch(inputs: readonly Inputs[], options: BatchOptions = {}): Promise<readonly BatchOutcome<Result>[]> {
-    const started = await this.#startAll(inputs, options, options.timeoutMs);
-    const found: BatchOutcome<Result>[] = [];
-    const queue = started.entries();
+  /**
+   * Run the flow once for each of many inputs, and give what became of each, in their order; a run that fails, or whose
+   * inputs do not fit, has its error in its place. Rejects with `PromptFlowError` where the outcomes cannot be learnt;
+   * with the same `requestId`, no run is made again.
+   */
+  async runBatch(inputs: readonly Inputs[], options: RunOptions = {}): Promise<readonly BatchOutcome<Result>[]> {
+    const whole = { ...withResult(options), requestId: options.requestId ?? randomId() };
+    const attempts = this.#calls.attempts(options);
+    const starts = Array.from({ length: Math.ceil(inputs.length / MAX_BATCH) }, (_, index) => index * MAX_BATCH);
+    const parts: (readonly BatchOutcome<Result>[])[] = [];
+    // The first part that fails ends the others.
+    const link = new LinkedSignal(options.signal === undefined ? [] : [options.signal]);
+    const queue = starts.entries();
     const take = async (): Promise<void> => {
       // One iterator for all that take from it.
-      for (const [index, one] of queue) {
-        found[index] = one instanceof PromptFlowError ? { ok: false, error: one } : await outcomeOf(one, options);
+      for (const [index, start] of queue) {
+        const part = inputs.slice(start, start + MAX_BATCH);
+        const requests = await Promise.all(part.map((one, at) => this.#own(one, start + at, whole, attempts)));
+        parts[index] = await this.#calls.batch(requests, { timeoutMs: attempts.remainingMs, signal: link.signal });
       }
     };
-    await Promise.all(Array.from({ length: options.concurrency ?? CONCURRENCY }, take));
-    return found;
-  }
-
-  /** Start the flow once for each of many inputs, in one call: a handle, or why a run was refused, for each. */
-  async startBatch(
-    inputs: readonly Inputs[],
-    options: RunOptions = {},
-  ): Promise<readonly (Handle<Result, Steps, Outputs> | PromptFlowError)[]> {
-    return this.#startAll(inputs, options);
+    try {
+      await Promise.all(Array.from({ length: Math.min(BATCHES_AT_ONCE, starts.length) }, take));
+    } finally {
+      link.release();
+    }
+    return parts.flat();
   }
 
   /** What a run with these inputs would do; nothing runs. */
@@ -97,6 +97,11 @@ export class FlowClient<Inputs, Result, Steps, Outputs> {
     return new Handle(this.#calls, executionId);
   }
 
+  /** Runs of this flow and major version, the newest first; pages are fetched as the loop goes on. */
+  executions(options: PageOptions = {}): AsyncGenerator<ExecutionSummary, void, undefined> {
+    return this.#calls.executions(options);
+  }
+
   /** The flow as the server runs it. */
   async info(options: CallOptions = {}): Promise<FlowInfo> {
     return this.#calls.info(options);
@@ -107,26 +112,18 @@ export class FlowClient<Inputs, Result, Steps, Outputs> {
     return this.#calls.health(options);
   }
 
-  async #startAll(
-    inputs: readonly Inputs[],
-    options: RunOptions,
-    runTimeoutMs?: number,
-  ): Promise<(Handle<Result, Steps, Outputs> | PromptFlowError)[]> {
-    const requests = await Promise.all(
-      inputs.map((one, index) => {
-        const requestId = options.requestId === undefined ? undefined : `${options.requestId}-${index}`;
-        return this.#request(one, { ...options, requestId }, runTimeoutMs).catch(misfit);
-      }),
-    );
-    const sound = requests.filter((request): request is Message => !(request instanceof PromptFlowError));
-    const started = (await this.#calls.startAll(sound, options)).values();
-    return requests.map((request) => {
-      const found = request instanceof PromptFlowError ? request : started.next().value;
-      if (found === undefined) {
-        return new PromptFlowError("INTERNAL", "the server's answer leaves a run of the batch out");
+  /** The request of one run of a batch, or why there is none. */
+  async #own(inputs: Inputs, index: number, options: RunOptions, attempts: Attempts): Promise<Message | PromptFlowError> {
+    const own = { ...options, requestId: `${options.requestId}-${index}` };
+    try {
+      return await this.#request(inputs, own, attempts.remainingMs);
+    } catch (error) {
+      if (error instanceof PromptFlowError) {
+        return error;
       }
-      return typeof found === "string" ? this.handle(found) : found;
-    });
+      const why = `a file cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+      return new PromptFlowError("INVALID_ARGUMENT", why, { reason: "FILE_UNREADABLE", cause: error });
+    }
   }
 
   async #request(inputs: unknown, options: RunOptions, runTimeoutMs?: number): Promise<Message> {
@@ -136,23 +133,4 @@ export class FlowClient<Inputs, Result, Steps, Outputs> {
 
 function nowhere(): { executionId: string; sequence: number } {
   return { executionId: "", sequence: 0 };
-}
-
-function misfit(error: unknown): PromptFlowError {
-  if (error instanceof PromptFlowError) {
-    return error;
-  }
-  throw error;
-}
-
-async function outcomeOf<Result, Steps, Outputs>(
-  handle: Handle<Result, Steps, Outputs>,
-  options: CallOptions,
-): Promise<BatchOutcome<Result>> {
-  const { executionId } = handle;
-  try {
-    return { ok: true, executionId, result: await handle.result(options) };
-  } catch (error) {
-    return { ok: false, executionId, error: misfit(error) };
-  }
 }

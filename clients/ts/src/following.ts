@@ -1,10 +1,7 @@
 /** The events of a run in one piece: gap-free, without repeats, up to `done`, however often the stream is cut. */
 
-import { PromptFlowError, type StatusCode } from "./errors.js";
+import { isCut, PromptFlowError } from "./errors.js";
 import type { Attempts } from "./retry.js";
-
-/** What a proxy or a transport makes of a broken stream, where no server had a word in it. */
-const BROKEN: ReadonlySet<StatusCode> = new Set(["CANCELLED", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN"]);
 
 /** How far a reader is: the run, "" until the first event names it, and the last sequence seen. */
 export interface Cursor {
@@ -64,12 +61,4 @@ export async function* follow<M extends EventMessage>(
     }
     await attempts.wait(error);
   }
-}
-
-/**
- * Whether a stream that ended so may be taken up again, and not the server's word that it is over. `isKnown`: the run
- * has its id, so that the next stream only reads.
- */
-export function isCut(error: PromptFlowError, isKnown: boolean): boolean {
-  return error.code === "UNAVAILABLE" || (isKnown && error.reason === "" && BROKEN.has(error.code));
 }

@@ -4,13 +4,14 @@
  * It knows no flow: messages are read and written by their descriptors, and a generated module adds the types. It never
  * starts a run twice: every request carries an id, and only that is sent again.
  *
- * promptflow   one PromptFlow at one address; lists
+ * promptflow   one PromptFlow at one address
  * connection   one transport: headers, deadlines, calls tried again
  * platform/    what differs between Node and browsers
  * flow         the base of a generated flow client
  * handle       one run: its result, events, status, cancel
  * calls        the calls of one flow, typed; what flow and handle share
  * following    the events of a run in one piece, however often the stream is cut
+ * lists        runs and flows, page after page
  * contract     what the messages of a flow mean
  * retry        how long a call is tried, and how long between
  * events       what happens in a run
@@ -26,7 +27,7 @@
  * gen/         generated: messages, and the clients of the shipped flows
  */
 
-export type { ReadOptions, RunOptions } from "./calls.js";
+export type { BatchOutcome, ReadOptions, RunOptions } from "./calls.js";
 export type { CallOptions, ConnectionOptions } from "./connection.js";
 export { Connection } from "./connection.js";
 export { apiKey, bearer, type MetadataHook } from "./credentials.js";
@@ -72,10 +73,11 @@ export {
   type StepStatus,
 } from "./executions.js";
 export type { FileParts, FileSource, FlowFile } from "./files.js";
-export { type BatchOptions, type BatchOutcome, FlowClient, type InputsAnd } from "./flow.js";
+export { FlowClient, type InputsAnd } from "./flow.js";
 export { type EventOptions, Handle } from "./handle.js";
 export type { JsonValue } from "./json-values.js";
+export type { FlowListOptions, ListOptions, PageOptions } from "./lists.js";
 export type { Protocol, TransportOptions } from "./platform/platform.js";
-export { type ListOptions, PromptFlowBase } from "./promptflow.js";
+export { PromptFlowBase } from "./promptflow.js";
 export { type Clock, type RetryPolicy } from "./retry.js";
 export { Duration, Timestamp } from "./times.js";

@@ -129,6 +129,43 @@ export function overdue(error: PromptFlowError): PromptFlowError {
   return new PromptFlowError("DEADLINE_EXCEEDED", `the time given is over${last}`, { metadata, cause: error });
 }
 
+/** Those who follow one signal, by one listener to it: Node warns of more than ten, as if they were forgotten. */
+class Followers {
+  static readonly #all = new WeakMap<AbortSignal, Followers>();
+  readonly #signal: AbortSignal;
+  readonly #calls = new Set<() => void>();
+
+  private constructor(signal: AbortSignal) {
+    this.#signal = signal;
+  }
+
+  static of(signal: AbortSignal): Followers {
+    const found = Followers.#all.get(signal) ?? new Followers(signal);
+    Followers.#all.set(signal, found);
+    return found;
+  }
+
+  add(call: () => void): void {
+    if (this.#calls.size === 0) {
+      this.#signal.addEventListener("abort", this.#tell);
+    }
+    this.#calls.add(call);
+  }
+
+  remove(call: () => void): void {
+    this.#calls.delete(call);
+    if (this.#calls.size === 0) {
+      this.#signal.removeEventListener("abort", this.#tell);
+    }
+  }
+
+  readonly #tell = (): void => {
+    for (const call of [...this.#calls]) {
+      call();
+    }
+  };
+}
+
 /**
  * A signal that is aborted with any of others, until it is released.
  *
@@ -141,7 +178,7 @@ export class LinkedSignal {
   constructor(others: readonly AbortSignal[]) {
     this.#others = others;
     for (const other of others) {
-      other.addEventListener("abort", this.#onAbort, { once: true });
+      Followers.of(other).add(this.#onAbort);
     }
     this.#onAbort();
   }
@@ -157,7 +194,7 @@ export class LinkedSignal {
   /** Let go of the others; what still listens to this signal is ended. */
   release(): void {
     for (const other of this.#others) {
-      other.removeEventListener("abort", this.#onAbort);
+      Followers.of(other).remove(this.#onAbort);
     }
     this.#controller.abort();
   }

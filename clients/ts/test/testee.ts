@@ -7,8 +7,8 @@
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 import type { DescField, DescMessage, DescService } from "@bufbuild/protobuf";
-import { Duration, type Execution, type FlowClient, PromptFlowBase, PromptFlowError, Timestamp } from "promptflow-grpc-client";
-import type { Protocol } from "promptflow-grpc-client";
+import { Duration, PromptFlowBase, PromptFlowError, Timestamp } from "promptflow-grpc-client";
+import type { Event, Execution, FlowClient, Protocol } from "promptflow-grpc-client";
 
 type Fields = Record<string, unknown>;
 type AnyClient = FlowClient<Fields, Fields, Fields, Fields>;
@@ -18,9 +18,11 @@ interface Request {
   readonly id: number;
   readonly flow: string;
   readonly version: number;
-  readonly call: "run" | "status" | "cancel" | "watch";
+  readonly call: "run" | "stream" | "start" | "batch" | "plan" | "status" | "cancel" | "watch" | "executions" | "flows";
   readonly execution_id: string;
   readonly inputs: Fields;
+  readonly batch: readonly Fields[];
+  readonly read_mask: readonly string[];
   readonly timeout_s: number;
 }
 
@@ -45,43 +47,94 @@ async function flowOf(name: string, version: number): Promise<Flow> {
 }
 
 async function outcomeOf(request: Request): Promise<object> {
-  const { client, service } = await flowOf(request.flow, request.version);
-  const execute = service.method["execute"] as DescService["methods"][number];
-  const options = { timeoutMs: request.timeout_s * 1000 };
-  const executionDesc = execute.output;
+  const flow = await flowOf(request.flow, request.version);
   try {
-    const handle = client.handle(request.execution_id);
-    switch (request.call) {
-      case "status":
-      case "cancel":
-        return executed(await handle[request.call](options), executionDesc);
-      default: {
-        const events =
-          request.call === "run"
-            ? client.stream(nativeObject(request.inputs, execute.input), options)
-            : handle.events(options);
-        for await (const event of events) {
-          if (event.type === "done") {
-            return executed(event.execution, executionDesc);
-          }
-        }
-        throw new Error("the stream ended without `done`");
-      }
-    }
+    return await calledOf(request, flow);
   } catch (error) {
-    if (!(error instanceof PromptFlowError)) {
-      throw error;
-    }
-    const violations = Object.fromEntries(error.violations.map(({ field, description }) => [field, description]));
-    return { status: error.code, reason: error.reason, message: error.message, violations };
+    return failureOf(error);
   }
+}
+
+async function calledOf(request: Request, { client, service }: Flow): Promise<object> {
+  const { input, output } = service.method["execute"] as DescService["methods"][number];
+  const options = { timeoutMs: request.timeout_s * 1000, readMask: request.read_mask };
+  const inputs = nativeObject(request.inputs, input);
+  switch (request.call) {
+    case "run":
+      return { result: jsonOf(await client.run(inputs, options), resultOf(output)) };
+    case "stream":
+      return executed(await lastOf(client.stream(inputs, options)), output);
+    case "start":
+      return { result: jsonOf(await (await client.start(inputs, options)).result(options), resultOf(output)) };
+    case "batch": {
+      const found = await client.runBatch(request.batch.map((one) => nativeObject(one, input)), options);
+      const outcomes = found.map((one) => (one.ok ? { result: jsonOf(one.result, resultOf(output)) } : failureOf(one.error)));
+      return { outcomes };
+    }
+    case "plan": {
+      const { bundleDigest, ...plan } = await client.plan(inputs, options);
+      return { result: { ...plan, bundle_digest: bundleDigest } };
+    }
+    case "flows":
+      return found(promptflow.flows({ pageSize: 1 }), (one) => one.flow === request.flow && one.version === request.version);
+    default:
+  }
+  const handle = client.handle(request.execution_id || (await ended(client, inputs)));
+  switch (request.call) {
+    case "executions": {
+      const isRun = (one: { executionId: string }): boolean => one.executionId === handle.executionId;
+      return found(client.executions({ pageSize: 1 }), isRun);
+    }
+    case "watch":
+      return executed(await lastOf(handle.events(options)), output);
+    default:
+      return executed(await handle[request.call](options), output);
+  }
+}
+
+/** A run that was started and has ended, well or not. */
+async function ended(client: AnyClient, inputs: Fields): Promise<string> {
+  const handle = await client.start(inputs);
+  await handle.result().catch((error: unknown) => failureOf(error));
+  return handle.executionId;
+}
+
+async function lastOf(events: AsyncIterable<Event<AnyExecution, Fields>>): Promise<AnyExecution> {
+  for await (const event of events) {
+    if (event.type === "done") {
+      return event.execution;
+    }
+  }
+  throw new Error("the stream ended without `done`");
+}
+
+async function found<T extends object>(list: AsyncIterable<T>, isWanted: (one: T) => boolean): Promise<object> {
+  for await (const one of list) {
+    if (isWanted(one)) {
+      const entries = Object.entries(one).filter(([, value]) => typeof value !== "object");
+      return { result: Object.fromEntries(entries.map(([name, value]) => [name === "executionId" ? "execution_id" : name, value])) };
+    }
+  }
+  throw new Error("what was looked for is not in the list");
+}
+
+function failureOf(error: unknown): object {
+  if (!(error instanceof PromptFlowError)) {
+    throw error;
+  }
+  const violations = Object.fromEntries(error.violations.map(({ field, description }) => [field, description]));
+  return { status: error.code, reason: error.reason, message: error.message, step: error.step ?? "", violations };
+}
+
+function resultOf(execution: DescMessage): DescMessage | undefined {
+  return execution.field["result"]?.message;
 }
 
 function executed(execution: AnyExecution, desc: DescMessage): object {
   if (execution.error !== undefined) {
     throw execution.error;
   }
-  const result = desc.field["result"]?.message;
+  const result = resultOf(desc);
   const steps = desc.field["steps"]?.message;
   const states = Object.entries(execution.steps as Record<string, { state: { status: string } }>);
   return {

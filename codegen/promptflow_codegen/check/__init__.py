@@ -13,7 +13,8 @@ filter_types what filters and methods yield
 comparisons  comparisons whose outcome is known before the run
 type_classes kinds of types that operators tell apart
 evaluation   parts of templates that read nothing and can only fail
-skips        steps that may be skipped, and what reads them
+absences     steps that may be skipped and inputs that may not be sent, and what reads them
+facts        what holds where a template is rendered, and what follows
 declared     values that a config fits to types of its own
 fit          whether a value of one type can be one of another
 shapes       types that messages can carry

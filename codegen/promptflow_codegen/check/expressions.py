@@ -15,8 +15,8 @@ from promptflow_codegen.check.comparisons import why_pointless
 from promptflow_codegen.check.filter_types import FilterMisfitError, filter_type, method_type
 from promptflow_codegen.check.scope import Scope, ScopeError
 from promptflow_codegen.check.type_classes import is_number, is_text, merged
-from promptflow_codegen.template_syntax import plain_read
-from promptflow_core.types import SCALARS, ListType, MapType, ValueType, spelling
+from promptflow_codegen.template_syntax import Read, plain_read
+from promptflow_core.types import SCALARS, ListType, MapType, ObjectType, ValueType, spelling
 
 Types = Mapping[str, ValueType | None]
 Say = Callable[[str, str, int, str], None]
@@ -89,7 +89,7 @@ class ExpressionTypes:
         names = {name.name for name in loop.target.find_all(nodes.Name)}
         inner: dict[str, ValueType | None] = {**local, **dict.fromkeys(names), "loop": None}
         if isinstance(loop.target, nodes.Name):
-            inner[loop.target.name] = over.element if isinstance(over, ListType) else None
+            inner[loop.target.name] = item_type(over)
         if loop.test is not None:
             self.type_of(loop.test, inner)
         self.statements(loop.body, inner)
@@ -114,9 +114,11 @@ class ExpressionTypes:
             case _:
                 return None
 
-    def _member(self, owner: ValueType | None, key: str | int, offset: int) -> ValueType | None:
+    def _member(
+        self, owner: ValueType | None, key: str | int, offset: int, whose: Read | None = None
+    ) -> ValueType | None:
         try:
-            return self._scope.member(owner, key, offset)
+            return self._scope.member(owner, key, offset, whose)
         except ScopeError as error:
             self._say(error.code, error.message, offset, error.hint)
             return None
@@ -187,10 +189,23 @@ class ExpressionTypes:
         for child in (*node.args, *(keyword.value for keyword in node.kwargs)):
             self.type_of(child, local)
         match node.node:
+            case nodes.Getattr(node=owner, attr="get"):
+                return self._get(node, self.type_of(owner, local))
             case nodes.Getattr(node=owner, attr=name):
                 return method_type(name, self.type_of(owner, local))
             case nodes.Name(name="range"):
                 return ListType(_INTEGER)
+            case _:
+                return None
+
+    def _get(self, call: nodes.Call, owner: ValueType | None) -> ValueType | None:
+        """`owner.get(key)`, which is null, or what else is given, where the key is not there."""
+        match owner, call.args:
+            case ObjectType(), [nodes.Const(value=str() as key), *others]:
+                value = self._member(owner, key, call.args[0].lineno, whose=plain_read(call.node.node))  # type: ignore[attr-defined]
+                field = owner.field(key)
+                is_there = field is not None and (field.required or field.default is not None)
+                return value if is_there and not others else None
             case _:
                 return None
 
@@ -202,6 +217,17 @@ class ExpressionTypes:
         for found in types[1:]:
             common = merged(common, found)
         return None if common is None else ListType(common)
+
+
+def item_type(over: ValueType | None) -> ValueType | None:
+    """What a loop over a value yields: the items of a list, the keys of a map or an object."""
+    match over:
+        case ListType(element=element):
+            return element
+        case MapType() | ObjectType():
+            return _STRING
+        case _:
+            return None
 
 
 def constant_type(value: Any) -> ValueType | None:

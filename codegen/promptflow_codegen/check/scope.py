@@ -78,13 +78,18 @@ class Scope:
             case _:
                 raise self._unknown(root)
 
-    def member(self, owner: ValueType | None, key: str | int, offset: int) -> ValueType | None:
-        """The type of a field or item of a value that is computed.
+    def member(
+        self, owner: ValueType | None, key: str | int, offset: int, whose: Read | None = None
+    ) -> ValueType | None:
+        """The type of a field or item of a value that is computed, or, in other words, of `whose` value it is.
 
         Raises:
             ScopeError: it has none of that name.
         """
-        return None if owner is None else _step_into(owner, Read(("(…)", key), (offset, offset)), 1)
+        if owner is None:
+            return None
+        path = whose.path if whose else ("(…)",)
+        return _step_into(owner, Read((*path, key), (offset,) * (len(path) + 1)), len(path))
 
     def _step(self, read: Read) -> ValueType | None:
         if len(read.path) < 2:

@@ -9,16 +9,13 @@ from typing import Any
 from promptflow_codegen.check.constants import check_constants
 from promptflow_codegen.check.declared import declared_values
 from promptflow_codegen.check.graph import find_cycle
-from promptflow_codegen.check.scope import Scope
 from promptflow_codegen.check.shapes import misshapen, normalised_object
-from promptflow_codegen.check.skips import Skips
 from promptflow_codegen.check.subflows import MAX_RESULTS, Callees
 from promptflow_codegen.check.templates import TemplateCheck
 from promptflow_codegen.checked import CheckedFlow, CheckedStep
 from promptflow_codegen.diagnostics import Position, Report
 from promptflow_codegen.naming import RESERVED_ITEMS, RESERVED_STEPS, folded, output_message
 from promptflow_codegen.nodes import FlowNode, StepNode
-from promptflow_codegen.template_sandbox import FlowEnvironment
 from promptflow_codegen.template_syntax import nearest
 from promptflow_codegen.tree import node_at, to_plain
 from promptflow_core.executor import Catalog, ExecutorSpec
@@ -63,13 +60,10 @@ def type_steps(flow: FlowNode, catalog: Catalog, callees: Callees, report: Repor
 
 
 def check_steps(
-    flow: FlowNode, steps: Sequence[TypedStep], scope: Scope, skips: Skips, environment: FlowEnvironment, report: Report
+    flow: FlowNode, steps: Sequence[TypedStep], check: TemplateCheck, report: Report
 ) -> tuple[CheckedStep, ...]:
     """The steps with what they need; those that cannot run are left out, which is reported."""
-    needs = {
-        step.node.name.text: _check_step(step, TemplateCheck(scope, report, environment, skips), flow, report)
-        for step in steps
-    }
+    needs = {step.node.name.text: _check_step(step, check.of_one(), flow, report) for step in steps}
     cycle = find_cycle(needs)
     if cycle:
         node = next(step.node for step in steps if step.node.name.text == cycle[0])
@@ -175,9 +169,10 @@ def _check_step(step: TypedStep, check: TemplateCheck, flow: FlowNode, report: R
         config_check = config_check.in_scope(_item_names(node, item, report))
     match step.work:
         case ExecutorSpec() as spec:
-            config_check.fields(node.config, spec.config, f"`{spec.name}`")
+            config_check.fields(node.config, spec.config, f"`{spec.name}`", is_config=True)
             for value, field in declared_values(spec.name, node.config, step.output or ObjectType(())):
-                config_check.value(value, field.type, f"`{field.name}` of step `{name}`")
+                what = f"`{field.name}` of step `{name}`"
+                config_check.value(value, field.type, what, is_needed=field.required and field.default is None)
         case CheckedFlow() as callee:
             config_check.fields(node.config, callee.inputs, f"flow `{callee.name}`")
             check_constants(node.config, callee.inputs, f"flow `{callee.name}`", report)

@@ -8,15 +8,16 @@ from typing import Any
 
 from jinja2 import nodes
 
+from promptflow_codegen.check.absences import Absences, AbsentRead
 from promptflow_codegen.check.evaluation import NOTHING, find_failures, value_of
 from promptflow_codegen.check.expressions import ExpressionTypes
+from promptflow_codegen.check.facts import NOTHING_KNOWN, Facts
 from promptflow_codegen.check.fit import can_fit
-from promptflow_codegen.check.scope import Scope, ScopeError
-from promptflow_codegen.check.skips import Facts, Skips, conjuncts
+from promptflow_codegen.check.scope import Scope, ScopeError, shown
 from promptflow_codegen.diagnostics import Position, Report
 from promptflow_codegen.template_sandbox import FlowEnvironment
 from promptflow_codegen.template_syntax import ParsedTemplate, TemplateError, TemplateKind, nearest, parse_template
-from promptflow_codegen.tree import ListNode, MapNode, Node, ScalarNode, shape_of
+from promptflow_codegen.tree import ListNode, MapNode, Node, Places, ScalarNode, shape_of
 from promptflow_core.coercion import CoercionError, coerce
 from promptflow_core.types import SCALARS, ListType, MapType, ObjectType, ValueType, spelling
 
@@ -41,16 +42,23 @@ class Yield:
 class TemplateCheck:
     """Checks the values of one step, or of the outputs; `steps_read` gathers the steps that they read.
 
-    `facts` hold wherever the values are rendered.
+    `facts` hold wherever the values are rendered. `inputs_missed` gathers the inputs that may not be sent and are read
+    as if they were, be it that null does where they are not.
     """
 
     scope: Scope
     report: Report
     environment: FlowEnvironment
-    skips: Skips = field(default_factory=Skips)
-    facts: Facts = ()
+    absences: Absences = field(default_factory=Absences)
+    facts: Facts = NOTHING_KNOWN
     steps_read: dict[str, Position] = field(default_factory=dict[str, Position])
+    inputs_missed: set[str] = field(default_factory=set[str])
     parsed: dict[int, ParsedTemplate | None] = field(default_factory=dict[int, ParsedTemplate | None])
+    places: dict[int, Places] = field(default_factory=dict[int, Places])
+
+    def of_one(self) -> TemplateCheck:
+        """The same for the values of another step, whose reads are gathered apart."""
+        return replace(self, steps_read={})
 
     def in_scope(self, local: Mapping[str, ValueType | None]) -> TemplateCheck:
         """The same with names of a for_each step in sight."""
@@ -60,17 +68,20 @@ class TemplateCheck:
         """The same where a condition, which was checked, holds."""
         parsed = self._parse(condition)
         expression = None if parsed is None else sole_expression(parsed)
-        return self if expression is None else replace(self, facts=(*self.facts, *conjuncts(expression)))
+        return self if expression is None else replace(self, facts=self.absences.holding(self.facts, expression))
 
-    def value(self, node: Node, wanted: ValueType | None, what: str) -> None:
-        """Check `node` and everything in it; `wanted` None takes anything. `what` names it to people."""
+    def value(self, node: Node, wanted: ValueType | None, what: str, *, is_needed: bool = False) -> None:
+        """Check `node` and everything in it; `wanted` None takes anything. `what` names it to people.
+
+        What `is_needed` cannot be null, as which an input that was not sent comes where nothing else is read.
+        """
         match node:
             case MapNode():
                 self._mapping(node, wanted, what)
             case ListNode():
                 self._list(node, wanted, what)
             case ScalarNode(value=str()):
-                self._text(node, wanted, what)
+                self._text(node, wanted, what, is_needed=is_needed)
             case ScalarNode():
                 self._literal(node, wanted, what)
 
@@ -81,6 +92,7 @@ class TemplateCheck:
             hint = 'write `"{{ … }}"` with nothing around it'
             self.report.error("not-an-expression", node.position, f"{what} is not one expression", hint)
             return None
+        self._check_needed(node)
         return result
 
     def infer(self, node: ScalarNode) -> Yield | None:
@@ -89,7 +101,7 @@ class TemplateCheck:
         if parsed is None or not self._reads_exist(parsed, node):
             return None
         found = self.report.count
-        self._check_skips(parsed, node)
+        self._check_absences(parsed, node)
         expression_type = self._check_body(parsed, node)
         if parsed.kind is not TemplateKind.EXPRESSION:
             return Yield(_STRING, parsed.kind)
@@ -101,14 +113,31 @@ class TemplateCheck:
         constant = NOTHING if expression is None else value_of(expression, self.environment)
         return Yield(expression_type, parsed.kind, is_plain=False, constant=constant)
 
-    def _check_skips(self, parsed: ParsedTemplate, node: ScalarNode) -> None:
-        if not self.skips.conditions:
-            return
-        for read in self.skips.unguarded(parsed.body, self.facts):
-            message = f"step `{read.step}` may be skipped, and this reads it"
-            hint = f"say what holds then: `steps.{read.step}.… | default(…)`"
-            say = self.report.error if read.is_sure else self.report.warning
-            say("skippable-step", node.at(read.offset), message, hint)
+    def _check_absences(self, parsed: ParsedTemplate, node: ScalarNode) -> None:
+        for read in self.absences.unguarded(parsed.body, self.facts):
+            if read.path[0] == "inputs":
+                self.inputs_missed.add(str(read.path[1]))
+                if parsed.direct is not None:
+                    continue  # it is null then: `_check_needed` looks at what that does
+            self._tell_absent(read, node)
+
+    def _check_needed(self, node: ScalarNode) -> None:
+        """Report a plain read of an input that may not be there, where null would not do."""
+        parsed = self._parse(node)
+        if parsed is not None and parsed.direct is not None and parsed.direct.path[0] == "inputs":
+            for read in self.absences.unguarded(parsed.body, self.facts):
+                self._tell_absent(read, node)
+
+    def _tell_absent(self, read: AbsentRead, node: ScalarNode) -> None:
+        say = self.report.error if read.is_sure else self.report.warning
+        name = shown(read.path)
+        if read.path[0] == "steps":
+            code, message = "skippable-step", f"step `{read.path[1]}` may be skipped, and this reads it"
+            name += ".…"
+        else:
+            what = f"input `{read.path[1]}`" if len(read.path) == 2 else f"`{name}`"
+            code, message = "optional-input", f"{what} need not be sent and has no default, and this reads it"
+        say(code, self._at(node, read.offset), message, f"say what holds then: `{name} | default(…)`")
 
     def _check_body(self, parsed: ParsedTemplate, node: ScalarNode) -> ValueType | None:
         """Report what can never work; the type of a template that is one expression."""
@@ -116,7 +145,7 @@ class TemplateCheck:
             return None
 
         def say(code: str, message: str, offset: int, hint: str = "") -> None:
-            self.report.error(code, node.at(offset), message, hint)
+            self.report.error(code, self._at(node, offset), message, hint)
 
         find_failures(parsed.body, self.environment, lambda message, offset: say("template-fails", message, offset))
         types = ExpressionTypes(self.scope, say)
@@ -125,6 +154,11 @@ class TemplateCheck:
             return types.type_of(expression, {})
         types.statements(list(parsed.body), {})
         return None
+
+    def _at(self, node: ScalarNode, offset: int) -> Position:
+        if id(node) not in self.places:
+            self.places[id(node)] = Places(node)
+        return self.places[id(node)].at(offset)
 
     def _parse(self, node: ScalarNode) -> ParsedTemplate | None:
         if id(node) not in self.parsed:
@@ -135,7 +169,7 @@ class TemplateCheck:
         try:
             return parse_template(str(node.value), self.environment)
         except TemplateError as error:
-            self.report.error(error.code, node.at(error.offset), error.message, error.hint)
+            self.report.error(error.code, self._at(node, error.offset), error.message, error.hint)
             return None
 
     def _reads_exist(self, parsed: ParsedTemplate, node: ScalarNode) -> bool:
@@ -145,15 +179,17 @@ class TemplateCheck:
                 self.scope.type_of(read)
             except ScopeError as error:
                 exist = False
-                self.report.error(error.code, node.at(read.offsets[error.part]), error.message, error.hint)
+                self.report.error(error.code, self._at(node, read.offsets[error.part]), error.message, error.hint)
             if len(read.path) > 1 and read.path[0] == "steps" and read.path[1] in self.scope.steps:
-                self.steps_read.setdefault(str(read.path[1]), node.at(read.offsets[0]))
+                self.steps_read.setdefault(str(read.path[1]), self._at(node, read.offsets[0]))
         return exist
 
-    def _text(self, node: ScalarNode, wanted: ValueType | None, what: str) -> None:
+    def _text(self, node: ScalarNode, wanted: ValueType | None, what: str, *, is_needed: bool) -> None:
         result = self.infer(node)
         if result is None:
             return
+        if is_needed:
+            self._check_needed(node)
         if result.kind is TemplateKind.LITERAL:
             self._literal(node, wanted, what)
         elif wanted is None or wanted == _JSON:
@@ -181,7 +217,7 @@ class TemplateCheck:
                 self.fields(node, wanted, what)
             case MapType(value=inner):
                 for entry in node.entries:
-                    self.value(entry.value, inner, f"`{entry.key}` of {what}")
+                    self.value(entry.value, inner, f"`{entry.key}` of {what}", is_needed=_refuses_null(inner))
             case None:
                 for entry in node.entries:
                     self.value(entry.value, None, what)
@@ -190,8 +226,11 @@ class TemplateCheck:
             case _:
                 self._mismatch(node, wanted, what)
 
-    def fields(self, node: MapNode, wanted: ObjectType, what: str) -> None:
-        """Check a mapping that fills an object: known keys, required ones, each of its type."""
+    def fields(self, node: MapNode, wanted: ObjectType, what: str, *, is_config: bool = False) -> None:
+        """Check a mapping that fills an object: known keys, required ones, each of its type.
+
+        In the config of an executor no default stands in for null, and what is of any type may be null.
+        """
         for entry in node.entries:
             expected = wanted.field(entry.key)
             if expected is None:
@@ -200,7 +239,10 @@ class TemplateCheck:
                 hint = f"did you mean `{close}`?" if close else f"{what} takes {', '.join(names) or 'no keys'}"
                 self.report.error("unknown-config", entry.position, f"{what} has no key `{entry.key}`", hint)
             elif not isinstance(entry.value, ScalarNode) or entry.value.value is not None or expected.required:
-                self.value(entry.value, expected.type, f"`{entry.key}` of {what}")
+                is_needed = expected.required
+                if is_config:
+                    is_needed = expected.type != _JSON and (expected.required or expected.default is not None)
+                self.value(entry.value, expected.type, f"`{entry.key}` of {what}", is_needed=is_needed)
         for expected in wanted.fields:
             if expected.required and node.entry(expected.name) is None:
                 message = f"{what} lacks `{expected.name}` ({spelling(expected.type)})"
@@ -213,11 +255,16 @@ class TemplateCheck:
             return
         inner = wanted.element if isinstance(wanted, ListType) else None
         for index, item in enumerate(node.items):
-            self.value(item, inner, f"item {index} of {what}")
+            self.value(item, inner, f"item {index} of {what}", is_needed=_refuses_null(inner))
 
     def _mismatch(self, node: Node, wanted: ValueType, what: str) -> None:
         message = f"{what} is {spelling(wanted)}, but this is {shape_of(node)}"
         self.report.error("type-mismatch", node.position, message)
+
+
+def _refuses_null(inner: ValueType | None) -> bool:
+    """Whether what lists or maps hold cannot be null."""
+    return inner is not None and inner != _JSON
 
 
 def sole_expression(parsed: ParsedTemplate) -> nodes.Expr | None:

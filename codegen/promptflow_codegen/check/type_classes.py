@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from promptflow_codegen.check.fit import can_fit
 from promptflow_core.types import SCALARS, EnumType, Kind, ListType, MapType, ObjectType, ScalarType, ValueType
 
 NUMBERS = frozenset({Kind.INTEGER, Kind.INT32, Kind.NUMBER})
@@ -40,8 +39,3 @@ def merged(left: ValueType | None, right: ValueType | None) -> ValueType | None:
         inner = merged(left.element, right.element)
         return None if inner is None else ListType(inner)
     return None
-
-
-def may_be(given: ValueType | None, wanted: ValueType) -> bool:
-    """Whether some value of `given` may be one of `wanted`."""
-    return given is None or can_fit(given, wanted)

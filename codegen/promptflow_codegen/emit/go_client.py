@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from promptflow_codegen.emit.client_model import output_type, skippable, sorted_plans
 from promptflow_codegen.emit.go_names import (
     RUNTIME_MODULE,
     facade_folder,
     facade_package,
-    sorted_plans,
     stub_import,
 )
 from promptflow_codegen.emit.go_types import Declarations, StructField, aligned, comment, package_clause
@@ -29,7 +29,7 @@ _TAKEN = frozenset({"Client", "New", "Inputs", "Result", "Steps", "Event", *_OF_
 def emit_go(plans: Sequence[FlowPlan], module: str = RUNTIME_MODULE) -> Mapping[str, str]:
     """The typed client of each flow, by path below the root of the Go module at import path `module`, sorted.
 
-    Pure, and needs no Go. The messages that it imports come from `go_stubs.generate_go_stubs`, for the same `module`.
+    Pure, and needs no Go. The messages that it imports are those of `go_stubs`, for the same `module`.
     """
     files = {f"{facade_folder(plan)}/client.go": _flow_file(plan, module) for plan in sorted_plans(plans)}
     return dict(sorted(files.items()))
@@ -64,22 +64,18 @@ def _declare_outputs(plan: FlowPlan, types: Declarations) -> None:
         if step.flow is not None:
             outputs[step.name] = f"{_alias(step.flow)}.Result"
             continue
-        wanted = _output_name(step)
+        wanted = output_type(step)
         if wanted not in named:
             name = named[wanted] = types.name(wanted)
             fields = types.fields(step.output.fields, name)
             types.struct(name, step.output.description or f"{name} is what step {step.name} answers.", fields)
         outputs[step.name] = named[wanted]
     if plan.outputs is None:
-        skippable = _skippable(plan)
-        fields = [_result_field(step, outputs[step.name], may_be_skipped=step.name in skippable) for step in plan.steps]
+        sometimes = skippable(plan)
+        fields = [_result_field(step, outputs[step.name], may_be_skipped=step.name in sometimes) for step in plan.steps]
         types.struct("Result", about, fields)
     steps = [StructField(camel(step.name), _step_type(step, outputs[step.name]), step.name) for step in plan.steps]
     types.struct("Steps", "Steps are the steps of a run: a view, outside the promise of Result.", steps)
-
-
-def _output_name(step: StepPlan) -> str:
-    return f"{camel(step.executor if step.output.name else step.name)}Output"
 
 
 def _result_field(step: StepPlan, output: str, *, may_be_skipped: bool) -> StructField:
@@ -89,15 +85,6 @@ def _result_field(step: StepPlan, output: str, *, may_be_skipped: bool) -> Struc
 
 def _step_type(step: StepPlan, output: str) -> str:
     return f"promptflow.{'Step' if step.for_each is None else 'ForEachStep'}[{output}]"
-
-
-def _skippable(plan: FlowPlan) -> frozenset[str]:
-    """Steps that a completed run may lack: those with a condition, and those that come after one."""
-    found: set[str] = set()
-    for step in plan.steps:
-        if step.condition is not None or not found.isdisjoint(step.needs):
-            found.add(step.name)
-    return frozenset(found)
 
 
 def _aliases() -> list[str]:

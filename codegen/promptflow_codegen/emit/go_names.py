@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from promptflow_codegen.naming import PACKAGE_ROOT
 from promptflow_codegen.plan import FlowPlan, FlowRef
 
@@ -61,8 +59,3 @@ def is_shared(proto_path: str) -> bool:
 
 def _segment(name: str) -> str:
     return f"{name}_" if name in _UNIMPORTABLE else name
-
-
-def sorted_plans(plans: Sequence[FlowPlan]) -> Sequence[FlowPlan]:
-    """Plans in the order of their names and versions."""
-    return sorted(plans, key=lambda plan: (plan.name, plan.version))

@@ -1,62 +1,35 @@
-"""Go packages of the messages and services: protoc-gen-go and protoc-gen-go-grpc, run on descriptors."""
+"""Go packages of the messages and services: what protoc-gen-go and protoc-gen-go-grpc are asked, where answers lie.
+
+`languages.go` runs them.
+"""
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 
-from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest, CodeGeneratorResponse
-from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet
+from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest
+from google.protobuf.descriptor_pb2 import EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet
 
-from promptflow_codegen.compile import ProtocError
-from promptflow_codegen.emit.go_names import RUNTIME_MODULE, is_shared, stub_import, stub_package
-
-TIMEOUT_S = 120
+from promptflow_codegen.descriptors import messages_of
+from promptflow_codegen.emit.go_names import is_shared, stub_import, stub_package
 
 
-@dataclass(frozen=True, slots=True)
-class GoPlugins:
-    """Where the two plugins are."""
-
-    protoc_gen_go: Path
-    protoc_gen_go_grpc: Path
-
-
-def generate_go_stubs(
-    files: FileDescriptorSet, paths: Sequence[str], plugins: GoPlugins, module: str = RUNTIME_MODULE
-) -> Mapping[str, str]:
-    """Go files of the protos at `paths`, by path below the root of the Go module at import path `module`, sorted.
+def go_stubs_request(files: FileDescriptorSet, paths: Sequence[str], module: str) -> CodeGeneratorRequest:
+    """What both plugins are asked: the protos at `paths`, for the Go module at import path `module`.
 
     `files` is the set for clients (`stubs.client_descriptors`), in dependency order, imports included. What belongs to
     `promptflow_api.v1` is imported from the runtime's module, whatever `module` is.
-
-    Raises:
-        ProtocError: a plugin cannot be run, or refuses.
     """
     request = CodeGeneratorRequest(file_to_generate=sorted(paths))
     for file in files.file:
         request.proto_file.add().CopyFrom(_for_go(file, module))
-    data = request.SerializeToString(deterministic=True)
-    generated: dict[str, str] = {}
-    for plugin in (plugins.protoc_gen_go, plugins.protoc_gen_go_grpc):
-        for path, text in _run(plugin, data):
-            generated[_place(path, module)] = text
-    return dict(sorted(generated.items()))
+    return request
 
 
-def _run(plugin: Path, request: bytes) -> Iterator[tuple[str, str]]:
-    try:
-        done = subprocess.run([plugin], input=request, capture_output=True, timeout=TIMEOUT_S, check=False)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ProtocError(f"{plugin.name} cannot be run: {error}") from None
-    response = CodeGeneratorResponse.FromString(done.stdout) if done.returncode == 0 else CodeGeneratorResponse()
-    if done.returncode != 0 or response.error:
-        said = response.error or done.stderr.decode("utf-8", "replace").strip()
-        raise ProtocError(f"{plugin.name} ended with status {done.returncode}: {said}")
-    for file in response.file:
-        yield file.name, file.content
+def emit_go_stubs(answers: Iterable[Mapping[str, str]], module: str) -> Mapping[str, str]:
+    """The files of all answers, by path below the root of the module, sorted."""
+    files = {_place(path, module): text for answer in answers for path, text in answer.items()}
+    return dict(sorted(files.items()))
 
 
 def _place(path: str, module: str) -> str:
@@ -86,15 +59,15 @@ def _rename_enums(file: FileDescriptorProto) -> None:
     The names of types are not on the wire.
     """
     renamed: dict[str, str] = {}
-    for message, full_name in _messages(file.message_type, f".{file.package}"):
+    for full_name, message in messages_of(file):
         for enum in message.enum_type:
             name = _free_name(enum)
             if name != enum.name:
-                renamed[f"{full_name}.{enum.name}"] = f"{full_name}.{name}"
+                renamed[f".{full_name}.{enum.name}"] = f".{full_name}.{name}"
                 enum.name = name
     if not renamed:
         return
-    for message, _ in _messages(file.message_type, f".{file.package}"):
+    for _, message in messages_of(file):
         for field in message.field:
             field.type_name = renamed.get(field.type_name, field.type_name)
 
@@ -105,10 +78,3 @@ def _free_name(enum: EnumDescriptorProto) -> str:
     while not values.isdisjoint({name, f"{name}_name", f"{name}_value"}):
         name += "_"
     return name
-
-
-def _messages(messages: Sequence[DescriptorProto], scope: str) -> Iterator[tuple[DescriptorProto, str]]:
-    for message in messages:
-        full_name = f"{scope}.{message.name}"
-        yield message, full_name
-        yield from _messages(message.nested_type, full_name)

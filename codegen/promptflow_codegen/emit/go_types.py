@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from promptflow_codegen.emit.client_model import bound_phrases, free_name
 from promptflow_codegen.naming import camel
 from promptflow_core.types import EnumType, FieldType, Kind, ListType, MapType, ObjectType, ScalarType, ValueType
 
@@ -54,11 +55,7 @@ class Declarations:
 
     def name(self, wanted: str) -> str:
         """A name of the package that nothing else has."""
-        found, number = wanted, 2
-        while found in self.names:
-            found, number = f"{wanted}{number}", number + 1
-        self.names.add(found)
-        return found
+        return free_name(wanted, self.names)
 
     def type(self, value_type: ValueType, parent: str, name: str) -> str:
         """The type of field `name` of struct `parent`; types that it needs are declared first."""
@@ -152,21 +149,12 @@ def field_comment(one: FieldType, name: str) -> Iterator[str]:
     said = [one.description.strip()] if one.description.strip() else []
     if one.default is not None:
         said.append(f"Default: {one.default!r}.")
-    said += [f"Bounds: {', '.join(bounds)}."] if (bounds := list(_bounds(one))) else []
+    said += [f"Bounds: {', '.join(bounds)}."] if (bounds := list(bound_phrases(one.constraints))) else []
     text = " ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in said)
     yield from comment(text, name)
     if one.deprecated:
         yield from ["//"] if text else []
         yield "// Deprecated: the flow keeps it for the callers that it has."
-
-
-def _bounds(one: FieldType) -> Iterator[str]:
-    for name in ("min", "max", "min_length", "max_length", "pattern", "values", "max_bytes"):
-        bound = getattr(one.constraints, name)
-        if name == "values" and bound is not None:
-            yield f"one of {', '.join(bound)}"
-        elif bound is not None:
-            yield f"{name} {bound:g}" if isinstance(bound, float) else f"{name} {bound}"
 
 
 def comment(text: str, name: str) -> list[str]:

@@ -9,8 +9,8 @@ import keyword
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 
+from promptflow_codegen.emit.client_model import Direction, free_name
 from promptflow_codegen.naming import camel
 from promptflow_core.types import EnumType, FieldType, Kind, ListType, MapType, ObjectType, ScalarType, ValueType
 
@@ -23,13 +23,6 @@ RESERVED = frozenset(
     }
 )
 """Names that take a trailing underscore in Python; no flow can have a name that ends in one."""
-
-
-class Direction(Enum):
-    """Values that a caller gives, or that come back."""
-
-    IN = "in"
-    OUT = "out"
 
 
 _SCALARS = {
@@ -63,11 +56,7 @@ class Declarations:
 
     def name(self, wanted: str) -> str:
         """A class name that nothing else has."""
-        found, number = wanted, 2
-        while found in self.names:
-            found, number = f"{wanted}{number}", number + 1
-        self.names.add(found)
-        return found
+        return free_name(wanted, self.names)
 
     def annotation(self, value_type: ValueType, parent: str, name: str, direction: Direction) -> str:
         """The annotation of field `name` of class `parent`; classes that it needs are declared first."""

@@ -31,6 +31,36 @@ _SCALARS: Mapping[Kind, Schema] = {
 _TYPE_NAMES = (*(str(kind) for kind in Kind), "enum", "object")
 
 
+_DECLARED: Mapping[str, Schema] = {
+    "type": {"$ref": "#/$defs/type"},
+    "fields": {"type": "array", "items": {"$ref": "#/$defs/field"}},
+    "values": {"type": "array", "items": _TEXT},
+}
+_COMBINED: Mapping[str, Schema] = {
+    **_DECLARED,
+    "name": {"type": "string", "pattern": f"^{FIELD_NAME.pattern}$"},
+    "value": {},
+    "required": {"type": "boolean"},
+    "default": {},
+    "description": _TEXT,
+}
+_TYPED: Mapping[str, Mapping[str, Schema]] = {
+    "transform": _DECLARED,
+    "combine": {
+        "fields": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": _COMBINED,
+                "required": ["name", "value"],
+            },
+        }
+    },
+}
+"""Executors whose config declares types, and the keys that do."""
+
+
 def emit_schema(catalog: Catalog, flows: Iterable[FlowPlan] = ()) -> str:
     """Render the schema; it has the config of each executor, and the inputs of each flow that a step may run."""
     called = {str(FlowRef(flow.name, flow.version)): flow for flow in flows}
@@ -91,12 +121,22 @@ def _step(catalog: Catalog, called: Mapping[str, FlowPlan]) -> Schema:
     return {
         **_object(properties, ("name",)),
         "oneOf": [{"required": ["executor"]}, {"required": ["flow"]}],
+        "dependencies": {"as": ["for_each"], "max_parallel": ["for_each"]},
         "allOf": cases,
     }
 
 
+def _declaring(field: Schema, declared: Schema | None) -> Schema:
+    """A field of a config by which it declares a type."""
+    return field if declared is None else {**{key: field[key] for key in field if key != "anyOf"}, **declared}
+
+
 def _case(key: str, name: str, config: ObjectType, description: str) -> Schema:
     filled: dict[str, Any] = {**_fields(config), "description": description}
+    declared = _TYPED.get(name, {}) if key == "executor" else {}
+    filled["properties"] = {
+        name: _declaring(schema, declared.get(name)) for name, schema in filled["properties"].items()
+    }
     then: dict[str, Any] = {"properties": {"config": filled}}
     if "required" in filled:
         then["required"] = ["config"]

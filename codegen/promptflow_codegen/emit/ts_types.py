@@ -9,10 +9,11 @@ import json
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorSet
 
+from promptflow_codegen.descriptors import messages_of
+from promptflow_codegen.emit.client_model import Direction, bounds, free_name
 from promptflow_codegen.naming import camel
 from promptflow_core.types import EnumType, FieldType, Kind, ListType, MapType, ObjectType, ScalarType, ValueType
 
@@ -37,13 +38,6 @@ _IMPORTED = ("Duration", "FileSource", "FlowFile", "JsonValue", "Timestamp")
 _TIMES = {Kind.DURATION: "a number is milliseconds"}
 
 
-class Direction(Enum):
-    """Values that a caller gives, or that come back."""
-
-    IN = "in"
-    OUT = "out"
-
-
 class Messages:
     """All messages of a descriptor set, by full name without a leading dot."""
 
@@ -51,13 +45,8 @@ class Messages:
         self._messages: dict[str, DescriptorProto] = {}
         self._packages: dict[str, str] = {}
         for file in files.file:
-            for message in file.message_type:
-                self._add(f"{file.package}.{message.name}", message, file.package)
-
-    def _add(self, name: str, message: DescriptorProto, package: str) -> None:
-        self._messages[name], self._packages[name] = message, package
-        for nested in message.nested_type:
-            self._add(f"{name}.{nested.name}", nested, package)
+            for name, message in messages_of(file):
+                self._messages[name], self._packages[name] = message, file.package
 
     def field(self, message: str, name: str) -> FieldDescriptorProto:
         """A field of a message.
@@ -103,11 +92,7 @@ class Declarations:
 
     def name(self, wanted: str) -> str:
         """A type name that nothing else has."""
-        found, number = wanted, 2
-        while found in self.names:
-            found, number = f"{wanted}{number}", number + 1
-        self.names.add(found)
-        return found
+        return free_name(wanted, self.names)
 
     def message(self, full_name: str, shape: ObjectType, summary: str, direction: Direction) -> str:
         """The name of a message's type, which is declared first where it is not yet."""
@@ -219,12 +204,8 @@ def _about(one: FieldType, direction: Direction) -> Iterator[str]:
         return
     if one.default is not None:
         yield _sentence(f"Default {json.dumps(one.default, ensure_ascii=False, default=str)}")
-    bounds = one.constraints
-    for name in ("min", "max", "min_length", "max_length", "pattern", "values", "max_bytes"):
-        bound = getattr(bounds, name)
-        if bound is not None:
-            shown = ", ".join(bound) if name == "values" else f"{bound:g}" if isinstance(bound, float) else bound
-            yield _sentence(f"{name.capitalize().replace('_', ' ')}: {shown}")
+    for name, bound in bounds(one.constraints):
+        yield _sentence(f"{name.capitalize().replace('_', ' ')}: {bound}")
     inner = _element(one.type)
     if isinstance(inner, ScalarType) and inner.scalar in _TIMES:
         yield _sentence(_TIMES[inner.scalar].capitalize())

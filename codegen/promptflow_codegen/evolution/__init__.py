@@ -9,8 +9,6 @@ compare    two bundles: which flows there are, then each one's parts
 messages   requests and results as descriptors have them: numbers, types, enum values
 promises   inputs and outputs as plans have them: presence, defaults, constraints
 behaviour  steps, templates, times: what runs
-removal    flows that no file declares any more
-presence   the fields of a result that every completed run has
 places     a name in the words of the flow file as a line of it
 """
 

@@ -13,7 +13,7 @@ _WORDS = frozenset({"description", "line", "name", "pools"})
 _ELSEWHERE = frozenset(
     {
         *("name", "version", "package", "service", "inputs", "result", "description", "source"),
-        *("steps", "outputs", "timeout_ms", "labels"),
+        *("steps", "outputs", "output_lines", "timeout_ms", "labels"),
     }
 )
 """Parts of a plan that are compared by themselves, here or in another module."""
@@ -61,8 +61,8 @@ def _step(find: Finder, old: StepPlan, new: StepPlan) -> Iterator[Change]:
                 yield find.behaves(f"{path}.{spelled}", _was("it", _time(was), _time(now)))
             case "retry":
                 yield find.behaves(f"{path}.{spelled}", "is tried again otherwise than before")
-            case "needs":
-                yield find.behaves(f"{path}.{spelled}", _was("it", was, now))
+            case "models":
+                yield find.behaves(path, _was("its model", was, now))
             case _:
                 yield find.behaves(f"{path}.{spelled}", _was("it", was, now))
     if old.description != new.description:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
@@ -17,23 +16,11 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorSet,
 )
 
+from promptflow_codegen.descriptors import messages_of
 from promptflow_codegen.evolution.change import Change, Finder
 from promptflow_codegen.naming import RESERVED_INPUTS
+from promptflow_codegen.proto_types import kind_of
 
-_SCALARS: Mapping[int, str] = {
-    FieldDescriptorProto.TYPE_STRING: "string",
-    FieldDescriptorProto.TYPE_INT64: "integer",
-    FieldDescriptorProto.TYPE_INT32: "int32",
-    FieldDescriptorProto.TYPE_DOUBLE: "number",
-    FieldDescriptorProto.TYPE_BOOL: "boolean",
-    FieldDescriptorProto.TYPE_BYTES: "bytes",
-}
-_KNOWN = {
-    ".promptflow_api.v1.File": "file",
-    ".google.protobuf.Timestamp": "timestamp",
-    ".google.protobuf.Duration": "duration",
-    ".google.protobuf.Value": "json",
-}
 _SAME_BYTES = (
     frozenset({"integer", "int32"}),
     frozenset({"timestamp", "duration"}),
@@ -51,19 +38,15 @@ class Messages:
     @classmethod
     def of(cls, descriptors: bytes) -> Messages:
         """Those of a serialized FileDescriptorSet."""
-        found = cls({}, {})
+        messages: dict[str, DescriptorProto] = {}
+        enums: dict[str, EnumDescriptorProto] = {}
         for file in FileDescriptorSet.FromString(descriptors).file:
             prefix = f".{file.package}" if file.package else ""
-            found._add(file, prefix, file.message_type)
-        return found
-
-    def _add(self, owner: Any, prefix: str, nested: Any) -> None:
-        for enum in owner.enum_type:
-            self.enums[f"{prefix}.{enum.name}"] = enum  # type: ignore[index]
-        for message in nested:
-            name = f"{prefix}.{message.name}"
-            self.messages[name] = message  # type: ignore[index]
-            self._add(message, name, message.nested_type)
+            enums |= {f"{prefix}.{enum.name}": enum for enum in file.enum_type}
+            for name, message in messages_of(file):
+                messages[f".{name}"] = message
+                enums |= {f".{name}.{enum.name}": enum for enum in message.enum_type}
+        return cls(messages, enums)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +150,9 @@ def _type_of(field: FieldDescriptorProto, messages: Messages) -> _Type:
     shape = "[]" if field.label == FieldDescriptorProto.LABEL_REPEATED else ""
     if field.type == FieldDescriptorProto.TYPE_ENUM:
         return _Type("enum", shape, field.type_name)
-    if field.type != FieldDescriptorProto.TYPE_MESSAGE:
-        return _Type(_SCALARS.get(field.type, str(field.type)), shape)
-    if field.type_name in _KNOWN:
-        return _Type(_KNOWN[field.type_name], shape, field.type_name)
+    kind = kind_of(field)
+    if kind is not None:
+        return _Type(str(kind), shape, field.type_name)
     message = messages.messages.get(field.type_name)
     if message is not None and message.options.map_entry:
         value = _type_of(message.field[1], messages)

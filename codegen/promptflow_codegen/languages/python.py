@@ -6,11 +6,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from promptflow_codegen.emit.python_client import attribute_of, emit_clients, import_root
+from promptflow_codegen.emit.client_model import client_root
+from promptflow_codegen.emit.python_client import emit_clients
+from promptflow_codegen.emit.python_index import attribute_of
 from promptflow_codegen.emit.python_types import identifier
 from promptflow_codegen.emit.stubs import emit_stubs
 from promptflow_codegen.languages.language import ClientPackage, ClientSource, LanguageError, MissingTool, Tools
-from promptflow_codegen.languages.readme import example_flow, example_inputs
+from promptflow_codegen.languages.readme import encoded, example_flow, example_inputs, flow_rows
 from promptflow_codegen.naming import CLIENT_MODULES
 from promptflow_codegen.plan import FlowPlan
 from promptflow_core.types import EnumType, FieldType, Kind, ListType, MapType, ObjectType, ScalarType, ValueType
@@ -34,7 +36,7 @@ class PythonLanguage:
         _check_names(source.plans, package)
         files = {**emit_stubs(source.descriptors, package), **emit_clients(source.plans)}
         seeds = {"pyproject.toml": _pyproject(source, needed_versions(files)), "README.md": _readme(source)}
-        return ClientPackage(_encoded(files), _encoded(seeds))
+        return ClientPackage(encoded(files), encoded(seeds))
 
 
 def needed_versions(modules: Mapping[str, str]) -> Mapping[str, tuple[int, ...]]:
@@ -54,7 +56,7 @@ _VERSIONS = {
 
 
 def _check_names(plans: Sequence[FlowPlan], package: str) -> None:
-    if import_root(package) != package:
+    if client_root(package) != package:
         return
     for plan in plans:
         if plan.name in CLIENT_MODULES:
@@ -62,10 +64,6 @@ def _check_names(plans: Sequence[FlowPlan], package: str) -> None:
                 f"the flow `{plan.name}` and the module `{package}.{plan.name}` of the Python client have one name; "
                 f"rename the flow, or set `package: {package}.flows` in promptflow.yaml"
             )
-
-
-def _encoded(texts: Mapping[str, str]) -> Mapping[str, bytes]:
-    return {path: texts[path].encode() for path in sorted(texts)}
 
 
 def _distribution(package: str) -> str:
@@ -100,13 +98,12 @@ packages = [{json.dumps(package.partition(".")[0])}]
 
 def _readme(source: ClientSource) -> str:
     package = source.project.flows_package
-    root, plan = import_root(package), example_flow(source.plans)
+    root, plan = client_root(package), example_flow(source.plans)
     inputs = example_inputs(plan)
     arguments = ", ".join(f"{identifier(field.name, ('timeout', 'options'))}={_sample(field)}" for field in inputs)
     call = f"pf.{attribute_of(plan)}.run({arguments})"
     imports = sorted({_IMPORTS[kind] for field in inputs for kind in _kinds(field.type) if kind in _IMPORTS})
     extra = "".join(f"{line}\n" for line in imports)
-    flows = "\n".join(f"| `{each.name}` v{each.version} | {_cell(each.description)} |" for each in source.plans)
     return f"""\
 # {_distribution(package)}
 
@@ -114,7 +111,7 @@ Typed Python client of these flows:
 
 | flow | what it does |
 | --- | --- |
-{flows}
+{flow_rows(source.plans)}
 
 ```python
 import asyncio
@@ -194,7 +191,3 @@ _SAMPLES: Mapping[Kind, str] = {
     Kind.DURATION: "timedelta(seconds=1)",
     Kind.JSON: '{"key": 1}',
 }
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|") or "—"

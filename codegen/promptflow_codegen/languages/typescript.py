@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from promptflow_codegen.emit.ts_client import client_folder, emit_ts, property_of
-from promptflow_codegen.emit.ts_stubs import (
-    NODE_PACKAGE,
-    PLUGIN_PACKAGE,
-    RUNTIME,
-    emit_ts_stubs,
-    find_node,
-    find_plugin,
-)
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from promptflow_codegen.emit.client_model import client_root
+from promptflow_codegen.emit.ts_client import emit_ts, property_of
+from promptflow_codegen.emit.ts_stubs import RUNTIME, emit_ts_stubs, ts_stubs_request
 from promptflow_codegen.emit.ts_types import property_name
 from promptflow_codegen.languages.language import ClientPackage, ClientSource, LanguageError, MissingTool, Tools
-from promptflow_codegen.languages.readme import example_flow, example_inputs
+from promptflow_codegen.languages.readme import encoded, example_flow, example_inputs, flow_rows
+from promptflow_codegen.languages.tools import NODE_PACKAGE, TS_PLUGIN_PACKAGE, find_node, find_ts_plugin
+from promptflow_codegen.plugins import run_plugin
 from promptflow_core.types import EnumType, FieldType, Kind, ListType, MapType, ObjectType, ScalarType
 
 PROTOBUF_VERSION = "^2.13.0"
@@ -33,24 +31,36 @@ class TypeScriptLanguage:
 
     def find_tools(self) -> Tools | MissingTool:
         """Node, on the PATH or of a pip package, and the plugin that npm installed here, above or for all."""
-        node, plugin = find_node(), find_plugin(Path.cwd())
+        node, plugin = find_node(), find_ts_plugin(Path.cwd())
         if node is None:
             return MissingTool("node", f"install Node (`pip install {NODE_PACKAGE}` brings it)")
         if plugin is None:
-            return MissingTool("protoc-gen-es", f"run `npm install --save-dev {PLUGIN_PACKAGE}` in this folder")
+            return MissingTool("protoc-gen-es", f"run `npm install --save-dev {TS_PLUGIN_PACKAGE}` in this folder")
         return {"node": node, "protoc-gen-es": plugin}
 
     def generate(self, source: ClientSource, tools: Tools) -> ClientPackage:
         """The package that the project calls `npm_name`; its sources lie in `src/`."""
         name = _name_of(source)
-        stubs = emit_ts_stubs(source.descriptors, source.flow_files, node=tools["node"], plugin=tools["protoc-gen-es"])
-        modules = {**stubs, **emit_ts(source.descriptors, source.plans, source.project)}
+        stubs = generate_ts_stubs(source.descriptors, source.flow_files, tools)
+        modules = {**stubs, **emit_ts(source.descriptors, source.plans, source.project.flows_package)}
         seeds = {
             "package.json": _manifest(source, name),
             "tsconfig.json": _config(),
             "README.md": _readme(source, name),
         }
-        return ClientPackage(_encoded({f"src/{path}": text for path, text in modules.items()}), _encoded(seeds))
+        return ClientPackage(encoded({f"src/{path}": text for path, text in modules.items()}), encoded(seeds))
+
+
+def generate_ts_stubs(
+    files: FileDescriptorSet, paths: Sequence[str], tools: Tools, *, is_runtime: bool = False
+) -> Mapping[str, str]:
+    """Modules of messages, by path (`emit.ts_stubs`).
+
+    Raises:
+        PluginError: the plugin refuses.
+    """
+    command = [tools["node"], tools["protoc-gen-es"]]
+    return emit_ts_stubs(run_plugin(command, ts_stubs_request(files, paths, is_runtime=is_runtime)))
 
 
 def _name_of(source: ClientSource) -> str:
@@ -62,16 +72,12 @@ def _name_of(source: ClientSource) -> str:
     return name
 
 
-def _encoded(texts: Mapping[str, str]) -> Mapping[str, bytes]:
-    return {path: texts[path].encode() for path in sorted(texts)}
-
-
 def _printed(document: object) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def _manifest(source: ClientSource, name: str) -> str:
-    folder = client_folder(source.project.flows_package)
+    folder = client_root(source.project.flows_package).replace(".", "/")
     below = source.project.flows_package.replace(".", "/")
     flows = ", ".join(f"`{plan.name}`" for plan in source.plans)
     return _printed(
@@ -112,7 +118,6 @@ def _readme(source: ClientSource, name: str) -> str:
     plan = example_flow(source.plans)
     inputs = ", ".join(f"{property_name(field.name)}: {_sample(field)}" for field in example_inputs(plan))
     call = f"pf.{property_of(plan)}.run({f'{{ {inputs} }}' if inputs else ''})"
-    flows = "\n".join(f"| `{each.name}` v{each.version} | {_cell(each.description)} |" for each in source.plans)
     return f"""\
 # {name}
 
@@ -120,7 +125,7 @@ Typed TypeScript client of these flows:
 
 | flow | what it does |
 | --- | --- |
-{flows}
+{flow_rows(source.plans)}
 
 ```ts
 import {{ PromptFlow }} from "{name}";
@@ -166,7 +171,3 @@ _SAMPLES: Mapping[Kind, str] = {
     Kind.DURATION: "1000",
     Kind.JSON: "{ key: 1 }",
 }
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|") or "—"

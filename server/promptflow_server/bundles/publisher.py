@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from promptflow_codegen.bundle import Bundle, BundleError
-from promptflow_codegen.pack import pack, unpack
-from promptflow_core.errors import Violation
+from promptflow_codegen.pack import Unpacked, open_packed, pack
+from promptflow_core.errors import FlowError, Reason, Violation
 from promptflow_core.registry import ExecutorRegistry
+from promptflow_server.bundles.acceptance import refusal, require_acceptable
 from promptflow_server.bundles.follower import Build, Follower
 from promptflow_server.bundles.served import LiveBundle, Served
-from promptflow_server.bundles.verdict import judge, refusal
-from promptflow_server.gateway.edge import Edge
-from promptflow_server.gateway.envoy import GatewayError
-from promptflow_server.gateway.xds import Candidate
+from promptflow_server.gateway.edge import Edge, EdgeError, Staged
 from promptflow_server.store.bundles import BundleStore
 
 _log: Any = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ class _Offer:
 
     served: Served
     packed: bytes
-    candidate: Candidate
+    staged: Staged
     before: Served
     published_before: str | None
 
@@ -61,47 +61,98 @@ class Publisher:
         self._build = build
         self._edge = edge
         self._registry = registry
+        self._in_hand: set[asyncio.Task[Published]] = set()
 
     async def publish(self, packed: bytes, *, validate_only: bool = False) -> Published:
         """Check a bundle and serve it from now on, here at once and on all other servers as they hear of it.
 
-        Publishing what is served already changes nothing. Once the store has it, it is seen through to the end, though
-        the caller goes.
+        What is served already is stored and announced again, for servers that had lost it. A publish is seen through
+        to its end, though the caller goes.
 
         Raises:
             FlowError: BUNDLE_REFUSED with every reason, BUNDLE_CONFLICT, STORE_UNAVAILABLE; what is served stays.
         """
-        bundle = await asyncio.to_thread(_unpack, packed)
-        task = asyncio.create_task(self._publish(bundle, packed, validate_only=validate_only))
-        task.add_done_callback(_tell_of_left_publish)
+        task = asyncio.create_task(self._publish(packed, validate_only=validate_only))
+        self._in_hand.add(task)
+        task.add_done_callback(self._end)
         return await asyncio.shield(task)
 
-    async def _publish(self, bundle: Bundle, packed: bytes, *, validate_only: bool) -> Published:
+    async def drain(self, grace_s: float) -> None:
+        """Let what is in hand end within `grace_s`, and give up the rest."""
+        if not self._in_hand:
+            return
+        _, late = await asyncio.wait(self._in_hand, timeout=grace_s)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    def _end(self, task: asyncio.Task[Published]) -> None:
+        self._in_hand.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            _log.info("bundle_not_published", error=str(error))
+
+    async def _publish(self, packed: bytes, *, validate_only: bool) -> Published:
+        unpacked = await asyncio.to_thread(_unpack, packed)
+        digest = unpacked.digest
         async with self._live.turn:
             published = await self._follower.take_published()
             before = self._live.current
-            if bundle.digest in (published, before.bundle.digest) and published in (None, bundle.digest):
-                if published is None and not validate_only:
-                    await self._store.publish(bundle.digest, packed, before=None)
-                return Published(bundle.digest, bundle.digest)
-            offer = await self._checked(bundle, packed, before, published)
-            if not validate_only:
-                await self._commit(offer)
-            return Published(bundle.digest, before.bundle.digest)
+            await self._require_comparable(published, digest)
+            if digest == before.bundle.digest:
+                await asyncio.to_thread(_bundle_of, unpacked)
+                if not validate_only:
+                    await self._store.publish(digest, packed, before=published)
+                return Published(digest, digest)
+            async with self._staging(unpacked.descriptors) as staging:
+                offer = await self._checked(unpacked, packed, staging, before, published)
+                if not validate_only:
+                    await self._commit(offer)
+            return Published(digest, before.bundle.digest)
 
-    async def _checked(self, bundle: Bundle, packed: bytes, before: Served, published: str | None) -> _Offer:
+    async def _require_comparable(self, published: str | None, digest: str) -> None:
+        """Nothing, where what all serve is what is served here: with that a bundle is compared."""
+        if published in (None, self._live.current.bundle.digest, digest):
+            return
+        # One that Redis has lost is served by nobody: whoever did would have stored it again.
+        if await self._store.has(published):
+            message = (
+                f"`{published}` is published, but this server cannot serve it, as its log says: publish by a server "
+                "that does, or bring this one to the same release and executors"
+            )
+            raise FlowError(Reason.BUNDLE_CONFLICT, message, metadata={"current_digest": published})
+
+    @asynccontextmanager
+    async def _staging(self, descriptors: bytes) -> AsyncGenerator[asyncio.Task[Staged]]:
+        """Envoy's verdict, which is another process's work and takes longest, so it is asked for first."""
+        task = asyncio.create_task(self._edge.stage(descriptors))
         try:
-            served = await asyncio.to_thread(self._build, bundle)
-            staging = asyncio.create_task(self._edge.stage(bundle.descriptors))
-            try:
-                await asyncio.to_thread(judge, bundle, served.contracts, before.bundle, self._registry)
-            finally:
-                # Envoy's verdict is another process's work; what we have against a bundle tells more than Envoy.
-                await asyncio.wait([staging])
-            candidate = staging.result()
-        except (BundleError, GatewayError) as error:
+            yield task
+        finally:
+            (staged,) = await asyncio.gather(task, return_exceptions=True)
+            if isinstance(staged, Staged):
+                await self._edge.drop(staged)
+
+    async def _checked(
+        self,
+        unpacked: Unpacked,
+        packed: bytes,
+        staging: asyncio.Task[Staged],
+        before: Served,
+        published: str | None,
+    ) -> _Offer:
+        try:
+            # What we have against a bundle tells more than what Envoy has.
+            served = await asyncio.to_thread(self._judged, unpacked, before.bundle)
+            return _Offer(served, packed, await staging, before, published)
+        except (BundleError, EdgeError) as error:
             raise refusal([Violation("bundle", str(error))]) from None
-        return _Offer(served, packed, candidate, before, published)
+
+    def _judged(self, unpacked: Unpacked, before: Bundle) -> Served:
+        bundle = unpacked.bundle()
+        served = self._build(bundle)
+        require_acceptable(bundle, served.contracts, before, self._registry)
+        return served
 
     async def _commit(self, offer: _Offer) -> None:
         old, new = offer.before.bundle, offer.served.bundle
@@ -112,8 +163,8 @@ class Publisher:
         # Server first: Envoy never knows a method that is not served.
         await self._live.swap(offer.served)
         try:
-            await self._edge.put(offer.candidate)
-        except (GatewayError, OSError) as error:
+            await self._edge.put(offer.staged)
+        except EdgeError as error:
             await self._store.publish(old.digest, await asyncio.to_thread(pack, old), before=new.digest)
             await self._live.swap(offer.before)
             await self._follower.put_at_the_edge(offer.before)
@@ -121,14 +172,15 @@ class Publisher:
         _log.info("bundle_published", digest=new.digest, previous=old.digest, flows=len(new.plans))
 
 
-def _unpack(packed: bytes) -> Bundle:
+def _unpack(packed: bytes) -> Unpacked:
     try:
-        return unpack(packed)
+        return open_packed(packed)
     except BundleError as error:
         raise refusal([Violation("bundle", str(error))]) from None
 
 
-def _tell_of_left_publish(task: asyncio.Task[Published]) -> None:
-    error = None if task.cancelled() else task.exception()
-    if error is not None:
-        _log.info("bundle_not_published", error=str(error))
+def _bundle_of(unpacked: Unpacked) -> Bundle:
+    try:
+        return unpacked.bundle()
+    except BundleError as error:
+        raise refusal([Violation("bundle", str(error))]) from None

@@ -7,10 +7,11 @@ app         the commands and their options
 failures    what is expected to go wrong, in a line
 environment settings and projects
 generating  generate, check
-comparing   diff; revision: a project as it was at a git revision
+comparing   diff; revision: a project as it was at a git revision; earlier_bundle: the bundle of such a state
+diff_formats  the verdict as lines or JSON
 languages   generate --lang --out
 serving     server, worker
-publishing  publish
+publishing  publish; publish_client: FlowService as it calls it
 watching    `up --watch`: each edit published as it is saved
 installing  what `up` serves, whatever its Redis served before
 weights     models list, pull, verify

@@ -77,12 +77,13 @@ def generate(
     """Write protos, locks, stubs and the bundle."""
     if (lang is None) != (out is None):
         raise typer.BadParameter("client packages need both", param_hint="--lang and --out")
+    from promptflow_codegen.diagnostics_formats import DiagnosticsFormat  # noqa: PLC0415
+
     if lang is not None and out is not None:
         from promptflow_server.cli.languages import languages_command  # noqa: PLC0415
 
-        languages_command(project, lang, out)
+        languages_command(project, lang, out, DiagnosticsFormat(form))
         return
-    from promptflow_codegen.diagnostics_formats import DiagnosticsFormat  # noqa: PLC0415
     from promptflow_server.cli.generating import generate_command  # noqa: PLC0415
 
     generate_command(project, DiagnosticsFormat(form))
@@ -107,7 +108,8 @@ def diff(
 
     Status 1 if a client that is out would notice; 0 if none would, even where runs do something else.
     """
-    from promptflow_server.cli.comparing import DiffFormat, diff_command  # noqa: PLC0415
+    from promptflow_server.cli.comparing import diff_command  # noqa: PLC0415
+    from promptflow_server.cli.diff_formats import DiffFormat  # noqa: PLC0415
 
     diff_command(project, revision, DiffFormat(form))
 

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from promptflow_codegen.bundle import BundleError
 from promptflow_codegen.languages.language import LanguageError
+from promptflow_codegen.plugins import PluginError
 from promptflow_codegen.project import ProjectError
 from promptflow_codegen.write import WriteError
 from promptflow_core.errors import FlowError
@@ -24,6 +25,7 @@ _SAID_IN_FULL = (
     WriteError,
     BundleError,
     LanguageError,
+    PluginError,
     GatewayError,
     PartFailedError,
     PortsTakenError,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from promptflow_codegen.bundle import Bundle, BundleError
-from promptflow_codegen.evolution import compare_bundles
 from promptflow_codegen.pack import pack, unpack
 from promptflow_core.settings import Settings
+from promptflow_server.bundles.replacing import what_breaks
 from promptflow_server.cli.failures import CommandError
 from promptflow_server.store.bundles import BundleStore
 from promptflow_workers.dispatch.link import Link
@@ -38,11 +38,11 @@ async def install_bundle(bundle: Bundle, redis_url: str, settings: Settings, *, 
 
 def _require_compatible(served: bytes, bundle: Bundle) -> None:
     try:
-        breaks = [change for change in compare_bundles(unpack(served), bundle) if change.kind.is_breaking]
+        breaks = list(what_breaks(unpack(served), bundle, may_drop_flows=False))
     except BundleError as error:
         raise CommandError(f"other servers on this Redis serve what this release does not read: {error}") from None
     if breaks:
-        listed = "\n".join(f"  `{change.flow}` v{change.version} {change.path}: {change.message}" for change in breaks)
+        listed = "\n".join(f"  {each.field}: {each.description}" for each in breaks)
         raise CommandError(
             "other servers may be on this Redis, and their clients would break; use a Redis of your own, or publish "
             f"what does not break them:\n{listed}"

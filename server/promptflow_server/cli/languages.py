@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from rich.console import Console
 
-from promptflow_codegen.bundle import Bundle
-from promptflow_codegen.emit.stubs import client_descriptors
+from promptflow_codegen.diagnostics_formats import DiagnosticsFormat
 from promptflow_codegen.languages.language import ClientSource, Language, MissingTool, Tools
 from promptflow_codegen.languages.registry import languages
 from promptflow_codegen.naming import FLOWS_PACKAGE
@@ -16,29 +15,27 @@ from promptflow_codegen.project import SETTINGS_FILE, Project
 from promptflow_codegen.write_packages import Written, check_folders, write_packages
 from promptflow_server.cli.environment import project_at
 from promptflow_server.cli.failures import CommandError
-from promptflow_server.cli.generating import generated_of, write_tree
+from promptflow_server.cli.generating import bundle_of, generated_of, progress_in, write_tree
 
 
-def languages_command(folder: Path, names: str, out: Path) -> None:
-    """Generate the project, then a package per language in `out`; nothing is written where one cannot be made.
+def languages_command(folder: Path, names: str, out: Path, form: DiagnosticsFormat = DiagnosticsFormat.TEXT) -> None:
+    """Generate the project and a package per language in `out`; where one cannot be made or written, nothing is.
 
     Raises:
-        CommandError: a language or a tool is not there, or the project has no package of its own.
+        CommandError: a language or a tool is not there, the project has no package of its own, or flows have errors.
         LanguageError: the project's names do not do for a language.
-        WriteError: something else is in `out`.
+        PluginError: a tool refuses.
+        WriteError: something else is in `out`, or cannot be written.
     """
-    console = Console(highlight=False)
     asked = _asked(names)
     tools = {language.name: _tools_of(language) for language in asked}
     project = project_at(folder)
     _require_own_package(project)
     check_folders(out, tuple(tools))
-    generated = generated_of(project, console)
-    assert generated.bundle is not None
-    source = _source_of(project, generated.bundle)
+    generated, progress = generated_of(project, Console(), form), progress_in(form)
+    source = ClientSource.of(project, bundle_of(generated))
     packages = {language.name: language.generate(source, tools[language.name]) for language in asked}
-    write_tree(project, generated, console)
-    _tell(write_packages(out, packages), out, console)
+    _tell(write_packages(out, packages, partial(write_tree, project, generated, progress)), out, progress)
 
 
 def _asked(names: str) -> tuple[Language, ...]:
@@ -64,11 +61,6 @@ def _require_own_package(project: Project) -> None:
             f"the flows are in PromptFlow's own package `{FLOWS_PACKAGE}`, which other programs may hold as well; "
             f"name yours in {project.root / SETTINGS_FILE}, such as `package: acme.flows`"
         )
-
-
-def _source_of(project: Project, bundle: Bundle) -> ClientSource:
-    descriptors = FileDescriptorSet.FromString(bundle.descriptors)
-    return ClientSource(project, client_descriptors(descriptors), bundle.plans)
 
 
 def _tell(written: Written, out: Path, console: Console) -> None:

@@ -4,51 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import grpc
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message_factory import GetMessageClass
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from rich.console import Console
 
-from promptflow_codegen.bundle import Bundle
-from promptflow_codegen.pack import MAX_PACKED_BYTES, pack
 from promptflow_core.settings import PREFIX
 from promptflow_server.cli.environment import project_at
-from promptflow_server.cli.failures import CommandError
-from promptflow_server.cli.generating import generated_of, write_tree
+from promptflow_server.cli.generating import bundle_of, generated_of, write_tree
+from promptflow_server.cli.publish_client import publish_bundle
 
 TOKEN = PREFIX + "PUBLISH_TOKEN"
-DEADLINE_S = 60.0
-LIST_DEADLINE_S = 10.0
-
-_SERVICE = "promptflow_api.v1.FlowService"
-_V1 = "promptflow_api.v1"
-_PAGE = 1000
-
-Flows = Mapping[tuple[str, int], str]
-"""(name, version) of what is served -> the digest of its definition."""
-
-
-@dataclass(frozen=True, slots=True)
-class PublishOutcome:
-    """What servers serve now, or would, and what that changed: flows as `name v1`."""
-
-    digest: str
-    previous: str
-    added: Sequence[str]
-    changed: Sequence[str]
-    removed: Sequence[str]
-
-    def lines(self) -> list[str]:
-        """A line for each kind of change, for people."""
-        kinds = {"added": self.added, "changed": self.changed, "removed": self.removed}
-        return [f"  {kind:<8} {', '.join(flows)}" for kind, flows in kinds.items() if flows]
 
 
 def publish_command(folder: Path, address: str, *, is_check: bool) -> None:
@@ -59,12 +24,7 @@ def publish_command(folder: Path, address: str, *, is_check: bool) -> None:
     """
     project, console = project_at(folder), Console(highlight=False)
     generated = generated_of(project, console)
-    if is_check:
-        if generated.bundle is None:
-            raise AssertionError("a bundle is there where no error is")
-        bundle = generated.bundle
-    else:
-        bundle = write_tree(project, generated, console)
+    bundle = bundle_of(generated) if is_check else write_tree(project, generated, console)
     token = os.environ.get(TOKEN, "")
     outcome = asyncio.run(publish_bundle(bundle, address, token=token, validate_only=is_check))
     for line in outcome.lines():
@@ -74,118 +34,6 @@ def publish_command(folder: Path, address: str, *, is_check: bool) -> None:
     else:
         verb = "would replace" if is_check else "is served instead of"
         _line(console, f"{outcome.digest} {verb} {outcome.previous}")
-
-
-async def publish_bundle(
-    bundle: Bundle, address: str, *, token: str = "", validate_only: bool = False
-) -> PublishOutcome:
-    """Have the servers behind `address` serve a bundle.
-
-    Raises:
-        CommandError: nobody answers there, or the bundle is refused, with every reason.
-    """
-    stub = _Stub(bundle, address, token)
-    packing = asyncio.create_task(asyncio.to_thread(pack, bundle))
-    try:
-        async with grpc.aio.insecure_channel(address, options=[("grpc.max_receive_message_length", -1)]) as channel:
-            before = await stub.flows(channel)
-            packed = await packing
-            if len(packed) > MAX_PACKED_BYTES:
-                size, limit = len(packed) >> 20, MAX_PACKED_BYTES >> 20
-                raise CommandError(f"the bundle has {size} MiB packed; {limit} MiB are the limit")
-            answer = await stub.publish(channel, packed, validate_only=validate_only)
-    except grpc.aio.AioRpcError as error:
-        raise CommandError(_explained(error, address)) from None
-    finally:
-        await asyncio.wait([packing])
-    return _outcome(bundle, before, answer)
-
-
-class _Stub:
-    """FlowService by the descriptors of the bundle that is published."""
-
-    def __init__(self, bundle: Bundle, address: str, token: str) -> None:
-        self._pool = DescriptorPool()
-        for file in FileDescriptorSet.FromString(bundle.descriptors).file:
-            self._pool.AddSerializedFile(file.SerializeToString())
-        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
-        self._address = address
-
-    async def flows(self, channel: grpc.aio.Channel) -> Flows:
-        """What is served."""
-        found: dict[tuple[str, int], str] = {}
-        token = ""
-        while True:
-            request = self._message("ListFlowsRequest", page_size=_PAGE, page_token=token)
-            page = await self._call(channel, "ListFlows", request, LIST_DEADLINE_S)
-            found |= {(flow.flow, flow.version): flow.digest for flow in page.flows}
-            token = page.next_page_token
-            if not token:
-                return found
-
-    async def publish(self, channel: grpc.aio.Channel, packed: bytes, *, validate_only: bool) -> Any:
-        """A PublishBundleResponse."""
-        request = self._message("PublishBundleRequest", bundle=packed, validate_only=validate_only)
-        return await self._call(channel, "PublishBundle", request, DEADLINE_S)
-
-    async def _call(self, channel: grpc.aio.Channel, method: str, request: Any, deadline_s: float) -> Any:
-        call: Any = channel.unary_unary(f"/{_SERVICE}/{method}")  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-        data = await call(
-            request.SerializeToString(), timeout=deadline_s, metadata=self._metadata, wait_for_ready=False
-        )
-        return self._class(f"{method}Response").FromString(data)
-
-    def _message(self, name: str, **fields: Any) -> Any:
-        return self._class(name)(**fields)
-
-    def _class(self, name: str) -> Any:
-        return GetMessageClass(self._pool.FindMessageTypeByName(f"{_V1}.{name}"))
-
-
-def _outcome(bundle: Bundle, before: Flows, answer: Any) -> PublishOutcome:
-    from promptflow_server.services.publishing import definition_digest  # noqa: PLC0415
-
-    after = {(plan.name, plan.version): definition_digest(plan) for plan in bundle.plans}
-    both = before.keys() & after.keys()
-    return PublishOutcome(
-        digest=answer.bundle_digest,
-        previous=answer.previous_digest,
-        added=_titles(after.keys() - before.keys()),
-        changed=_titles({key for key in both if before[key] != after[key]}),
-        removed=_titles(before.keys() - after.keys()),
-    )
-
-
-def _titles(keys: set[tuple[str, int]]) -> list[str]:
-    return [f"{name} v{version}" for name, version in sorted(keys)]
-
-
-def _explained(error: grpc.aio.AioRpcError, address: str) -> str:
-    """What a publisher is told: each reason on a line of its own."""
-    code, details = error.code(), error.details() or ""
-    if code is grpc.StatusCode.UNAVAILABLE and "ErrorInfo" not in str(error.trailing_metadata()):
-        return f"no server answers at {address}: {details}; start one, or name another with `--address`"
-    if code is grpc.StatusCode.UNIMPLEMENTED:
-        return f"the server at {address} takes no bundles; is it PromptFlow's gRPC port, of this release?"
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return f"the server at {address} did not answer in time; see its log, and publish again"
-    violations = _violations(error)
-    if not violations:
-        return details
-    return "the servers refuse the bundle, and serve what they served:\n" + "\n".join(violations)
-
-
-def _violations(error: grpc.aio.AioRpcError) -> list[str]:
-    trailing = dict(error.trailing_metadata() or ())
-    data = trailing.get("grpc-status-details-bin")
-    if not isinstance(data, bytes):
-        return []
-    found: list[str] = []
-    for detail in status_pb2.Status.FromString(data).details:
-        bad = error_details_pb2.BadRequest()
-        if detail.Unpack(bad):
-            found += [f"  {violation.field}: {violation.description}" for violation in bad.field_violations]
-    return found
 
 
 def _line(console: Console, text: str) -> None:

@@ -12,6 +12,17 @@ from promptflow_server.cli.failures import CommandError
 
 GIT_S = 60.0
 _PARTS = ("flows", "proto", SETTINGS_FILE)
+_OF_ANOTHER_REPOSITORY = frozenset(
+    {
+        *("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_NAMESPACE", "GIT_PREFIX"),
+        *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_CEILING_DIRECTORIES"),
+    }
+)
+"""What git sets for hooks and aliases; it would lead away from the project."""
+
+_QUIETLY = {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1"}
+"""Messages that are read here; no write, no question, nothing fetched."""
+
 _PLAIN_FILES = ("100644", "100755", "100664")
 
 
@@ -89,11 +100,11 @@ def _check(answer: subprocess.CompletedProcess[bytes]) -> None:
 
 
 def _git(folder: Path, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    environment = {**os.environ, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+    inherited = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
     command = ["git", "-C", str(folder), *arguments]
     try:
-        return subprocess.run(  # noqa: S603
-            command, input=given, capture_output=True, check=False, timeout=GIT_S, env=environment
+        return subprocess.run(  # noqa: S603  # words are never taken for options: see `_commit`
+            command, input=given, capture_output=True, check=False, timeout=GIT_S, env=inherited | _QUIETLY
         )
     except FileNotFoundError:
         raise CommandError("`promptflow diff` needs git, which is not installed here") from None

@@ -161,14 +161,16 @@ class _Life:
         return stages
 
     async def _work(self, redis: EmbeddedRedis) -> None:
-        beside = [asyncio.create_task(self._keep(redis))]
-        if self.options.is_watching:
-            beside.append(asyncio.create_task(self._watch()))
         try:
-            await self._serve()
-        finally:
-            for task in beside:
-                task.cancel()
+            async with asyncio.TaskGroup() as group:
+                beside = [group.create_task(self._keep(redis))]
+                if self.options.is_watching:
+                    beside.append(group.create_task(self._watch()))
+                await self._serve()
+                for task in beside:
+                    task.cancel()
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
 
     async def _watch(self) -> None:
         await publish_edits(self.project, self.sources, f"127.0.0.1:{self.ports.grpc}", self.console)

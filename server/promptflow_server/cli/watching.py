@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from pathlib import Path
 
 from rich.console import Console
@@ -14,7 +15,8 @@ from watchfiles import Change, awatch  # pyright: ignore[reportUnknownVariableTy
 from promptflow_codegen.project import SETTINGS_FILE, Project
 from promptflow_server.cli.failures import explain
 from promptflow_server.cli.generating import generated_of, write_tree
-from promptflow_server.cli.publishing import TOKEN, publish_bundle
+from promptflow_server.cli.publish_client import publish_bundle
+from promptflow_server.cli.publishing import TOKEN
 
 QUIET_MS = 30
 """An editor that saves by several steps, or a tool that writes many files, is over when nothing happens for so long."""
@@ -44,12 +46,13 @@ async def publish_edits(project: Project, before: Seen, address: str, console: C
 
     What cannot be generated or is refused is printed, and what was served goes on.
     """
-    async for _ in _moments(project):
-        now = seen(project)
-        if now == before:
-            continue
-        before = now
-        await _publish(project.root, address, console)
+    async with aclosing(_moments(project)) as moments:
+        async for _ in moments:
+            now = seen(project)
+            if now == before:
+                continue
+            before = now
+            await _publish(project.root, address, console)
 
 
 async def _publish(root: Path, address: str, console: Console) -> None:
@@ -75,25 +78,34 @@ async def _generate_and_publish(root: Path, address: str, console: Console) -> l
     return outcome.lines()
 
 
-async def _moments(project: Project) -> AsyncGenerator[set[tuple[Change, str]]]:
-    """Whenever the sources may have changed."""
+async def _moments(project: Project) -> AsyncGenerator[None]:
+    """Whenever the sources may have changed; folders may go, come back, and be others."""
     while True:
-        folders = [folder for folder in (project.flows_dir, project.root) if folder.is_dir()]
-        watched = _inodes(folders)
-        changes = awatch(
-            *folders,
-            watch_filter=None,
-            debounce=LONGEST_MS,
-            step=QUIET_MS,
-            rust_timeout=LOOK_MS,
-            yield_on_timeout=True,
-            recursive=False,
-        )
-        async for found in changes:
-            yield found
-            if _inodes([project.flows_dir, project.root]) != watched:
-                break
+        try:
+            folders = [folder for folder in (project.flows_dir, project.root) if folder.is_dir()]
+            watched = _inodes(folders)
+            async with aclosing(_changes(folders)) as changes:
+                async for _ in changes:
+                    yield
+                    if _inodes([project.flows_dir, project.root]) != watched:
+                        break
+        except OSError:
+            # A folder went while it was looked at, or the system has no watch left: look by and by.
+            yield
+            await asyncio.sleep(LOOK_MS / 1000)
         await asyncio.sleep(QUIET_MS / 1000)
+
+
+def _changes(folders: list[Path]) -> AsyncGenerator[set[tuple[Change, str]]]:
+    return awatch(
+        *folders,
+        watch_filter=None,
+        debounce=LONGEST_MS,
+        step=QUIET_MS,
+        rust_timeout=LOOK_MS,
+        yield_on_timeout=True,
+        recursive=False,
+    )
 
 
 def _inodes(folders: list[Path]) -> list[int]:

@@ -9,8 +9,10 @@ runner            FlowEngine: starts runs, drives those that this process is giv
 driver            RunDriver: one run; turn, commit, perform
 machine           (state, events) -> (state, commit, commands): the rules
 attempts          of steps and items: begun, completed, failed, tried again; a call, or a flow
-batches           steps that run once for each item of a list
+fan_out           steps that run once for each item of a list
+beginning         what attempts begin with: a call, or the frame of a flow
 callee_inputs     what a step gives to the flow that it runs
+step_records      the records of steps, each turn's made from the last without a copy
 draft             the next state while a turn makes it
 ending            how a run or a part of it ends before its time
 run_state         a run as the machine sees it: frames, what is live in them

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from random import Random
 
 from promptflow_core.errors import ErrorRecord, FlowError, Reason
-from promptflow_core.records import Call, EventKind, ExecutionStatus, StepRecord, StepStatus
+from promptflow_core.records import EventKind, ExecutionStatus, StepRecord, StepStatus
 from promptflow_core.retry import backoff_ms
-from promptflow_core.values import NativeValue
-from promptflow_server.engine.callee_inputs import callee_inputs
+from promptflow_server.engine.beginning import (
+    config_of,
+    deadlines,
+    inputs_of,
+    limit_of,
+    opened_frame,
+    start_call,
+)
 from promptflow_server.engine.draft import Draft
-from promptflow_server.engine.ending import attempt_id, end_frame, end_run, located
-from promptflow_server.engine.run_state import Batch, Frame, Place, frame_prefix
-from promptflow_server.engine.scope import Item
-from promptflow_server.engine.transitions import AckCall, CallFinished, CallProgressed, CancelCall, StartCall
-
-MAX_NESTED = 100_000
-"""Steps and items of a run that runs flows inside lists: each is a record of the run."""
+from promptflow_server.engine.ending import at_output, attempt_id, called, end_frame, end_run, located
+from promptflow_server.engine.run_state import FanOut, Frame, Place, frame_prefix
+from promptflow_server.engine.transitions import AckCall, CallFinished, CallProgressed, CancelCall
 
 
 class Attempts:
@@ -32,12 +33,12 @@ class Attempts:
         """Record the attempt and begin it."""
         draft = self._draft
         try:
-            begun = self._opened_frame(place, attempt) if place.step.flow is not None else self._config(place)
+            begun = opened_frame(draft, place, attempt) if place.step.flow is not None else config_of(draft, place)
         except FlowError as error:
             self.give_up(place, attempt, error.record)
             return
         before = draft.steps.get(place.path, StepRecord(place.path, started_at_ms=draft.now_ms))
-        limit_ms = self._limit_ms(place)
+        limit_ms = limit_of(draft, place)
         due_at_ms = draft.now_ms + limit_ms if limit_ms else 0
         record = replace(before, status=StepStatus.RUNNING, attempt=attempt, due_at_ms=due_at_ms, error=None)
         draft.write(record)
@@ -47,22 +48,22 @@ class Attempts:
         if isinstance(begun, Frame):
             draft.open(begun)
         else:
-            draft.command(StartCall(place.step.queue, self._call(place, record, begun), place.step.output))
+            draft.command(start_call(draft, place, record, begun))
 
     def put_again(self, place: Place) -> None:
         """Another owner had begun the call."""
         record = self._draft.steps[place.path]
         try:
-            config = self._config(place)
+            config = config_of(self._draft, place)
         except FlowError as error:
             self.give_up(place, record.attempt, error.record)
             return
-        self._draft.command(StartCall(place.step.queue, self._call(place, record, config), place.step.output))
+        self._draft.command(start_call(self._draft, place, record, config))
 
     def reopen(self, frame: Frame, caller: Place) -> None:
         """Another owner had begun the flow that a step runs: its inputs are rendered from the same values again."""
         try:
-            inputs = self._inputs(caller, frame)
+            inputs = inputs_of(self._draft, caller, frame)
         except FlowError as error:
             self.give_up(caller, self._draft.steps[caller.path].attempt, error.record)
             return
@@ -79,8 +80,8 @@ class Attempts:
             self._draft.reach(place, percentage / 100)
         shown = self._draft.frames[place.prefix].item or place
         message = event.message
-        if shown.item is not None and shown.step_path in self._draft.batches:
-            so_far = _so_far(self._draft.batches[shown.step_path])
+        if shown.item is not None and shown.step_path in self._draft.fan_outs:
+            so_far = _so_far(self._draft.fan_outs[shown.step_path])
             message = f"{so_far}: {message}" if message else so_far
             percentage = percentage if shown is place else self._percentage(shown)
         self._draft.announce(shown, percentage, message)
@@ -114,8 +115,8 @@ class Attempts:
             draft.give(place, record.output)
             self.tell_completed(place, record)
             return
-        batch = draft.batches[place.step_path]
-        draft.batches[place.step_path] = replace(batch, done=batch.done + 1, live=batch.live - 1)
+        fan_out = draft.fan_outs[place.step_path]
+        draft.fan_outs[place.step_path] = replace(fan_out, done=fan_out.done + 1, live=fan_out.live - 1)
         self._announce_so_far(draft.frames[place.prefix].item or place)
 
     def tell_completed(self, place: Place, record: StepRecord) -> None:
@@ -162,8 +163,7 @@ class Attempts:
         if frame.caller is None:
             end_run(self._draft, ExecutionStatus.FAILED, error)
             return
-        where = {"flow": frame.plan.name, "source": frame.plan.source}
-        self.fail(frame.caller, error.with_metadata(**{name: value for name, value in where.items() if value}))
+        self.fail(frame.caller, called(self._draft, frame.caller, error, frame.plan))
 
     def complete_flow(self, frame: Frame) -> None:
         """Every step of a flow is over."""
@@ -171,7 +171,7 @@ class Attempts:
         try:
             result = frame.program.templates.result(draft.scope(frame.prefix))
         except FlowError as error:
-            self.end_flow(frame, error.record)
+            self.end_flow(frame, at_output(error.record, frame.plan))
             return
         if frame.caller is None:
             draft.end_run(ExecutionStatus.COMPLETED, result=result)
@@ -185,7 +185,7 @@ class Attempts:
         if place.step.flow is None:
             identity = attempt_id(draft, place, draft.steps[place.path].attempt)
             draft.command(CancelCall(place.step.queue, identity))
-        limit_ms = self._limit_ms(place) or 0
+        limit_ms = limit_of(draft, place) or 0
         message = f"no answer within the step's timeout of {limit_ms / 1000:g} s"
         self.fail(place, ErrorRecord(Reason.STEP_TIMEOUT, message))
 
@@ -197,77 +197,13 @@ class Attempts:
 
     def _call_timed_out(self, place: Place, error: ErrorRecord) -> None:
         """A worker does not know whose deadline it keeps: its step's, that of a step around it, or the run's."""
-        _, bound = min(self._deadlines(place), key=lambda found: found[0], default=(0, place))
+        _, bound = min(deadlines(self._draft, place), key=lambda found: found[0], default=(0, place))
         if bound is None:
             self.run_timed_out()
         elif bound is place:
             self.fail(place, error)
         else:
             self.time_out(bound)
-
-    def _deadlines(self, place: Place) -> Iterator[tuple[int, Place | None]]:
-        """When the attempt has to end, and what ends it: itself, a step around it, or the run (None)."""
-        draft = self._draft
-        around: Place | None = place
-        while around is not None:
-            due_at_ms = draft.steps[around.path].due_at_ms
-            if due_at_ms:
-                yield due_at_ms, around
-            around = draft.frames[around.prefix].caller
-        if draft.record.deadline_at_ms:
-            yield draft.record.deadline_at_ms, None
-
-    def check_room(self, items: int = 0) -> None:
-        """Refuse to begin a flow, or so many items inside one, in a run that has grown too large.
-
-        Raises:
-            FlowError: TEMPLATE_LIMIT.
-        """
-        waiting = sum(len(batch.values) - batch.next for batch in self._draft.batches.values()) if items else 0
-        if len(self._draft.steps) + waiting + items > MAX_NESTED:
-            message = f"with the flows that its steps run, the run has more than {MAX_NESTED} steps and items"
-            raise FlowError(Reason.TEMPLATE_LIMIT, f"{message}; split the work over several runs")
-
-    def _opened_frame(self, place: Place, attempt: int) -> Frame:
-        self.check_room()
-        frame = self._draft.frames[place.prefix].below(place, attempt, {})
-        return replace(frame, inputs=self._inputs(place, frame))
-
-    def _inputs(self, place: Place, frame: Frame) -> Mapping[str, NativeValue]:
-        around = self._draft.frames[place.prefix]
-        given = around.program.templates.inputs(place.step, self._draft.scope(place.prefix), self._item(place))
-        return callee_inputs(frame.program, given, place.step_path)
-
-    def _config(self, place: Place) -> bytes:
-        templates = self._draft.frames[place.prefix].program.templates
-        return templates.config(place.step, self._draft.scope(place.prefix), self._item(place))
-
-    def _item(self, place: Place) -> Item | None:
-        if place.item is None:
-            return None
-        return Item(self._draft.batches[place.step_path].values[place.item], place.item)
-
-    def _call(self, place: Place, record: StepRecord, config: bytes) -> Call:
-        draft = self._draft
-        return Call(
-            id=attempt_id(draft, place, record.attempt),
-            executor=place.step.executor,
-            execution_id=draft.record.execution_id,
-            step=place.step_path,
-            item=place.item,
-            attempt=record.attempt,
-            config=config,
-            deadline_at_ms=min((due_at_ms for due_at_ms, _ in self._deadlines(place)), default=0),
-            epoch=draft.epoch,
-        )
-
-    def _limit_ms(self, place: Place) -> int | None:
-        """How long an attempt may take: a flow keeps its own limit too."""
-        own = place.step.timeout_ms
-        if place.step.flow is None:
-            return own
-        callee = self._draft.frames[place.prefix].program.callee(place.step).plan
-        return min(filter(None, [own, callee.timeout_ms]), default=None)
 
     def _close_frame(self, place: Place, attempt: int) -> None:
         if place.step.flow is not None:
@@ -278,12 +214,12 @@ class Attempts:
         return self._draft.frames[place.prefix].item is None
 
     def _announce_so_far(self, shown: Place) -> None:
-        batch = self._draft.batches[shown.step_path]
-        self._draft.announce(shown, self._percentage(shown), _so_far(batch))
+        fan_out = self._draft.fan_outs[shown.step_path]
+        self._draft.announce(shown, self._percentage(shown), _so_far(fan_out))
 
     def _percentage(self, shown: Place) -> float:
-        batch = self._draft.batches[shown.step_path]
-        return round(100 * batch.done / len(batch.values), 1)
+        fan_out = self._draft.fan_outs[shown.step_path]
+        return round(100 * fan_out.done / len(fan_out.values), 1)
 
     def _path_of(self, identity: str) -> tuple[str, int | None, int]:
         """The path of the step, the item and the attempt that a call id names."""
@@ -301,5 +237,5 @@ class Attempts:
         return (place, record) if record.attempt == attempt else None
 
 
-def _so_far(batch: Batch) -> str:
-    return f"{batch.done} of {len(batch.values)} items"
+def _so_far(fan_out: FanOut) -> str:
+    return f"{fan_out.done} of {len(fan_out.values)} items"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from promptflow_core.coercion import CoercionError, coerce
+from promptflow_core.defaults import default_of, defaults_inside
 from promptflow_core.errors import FlowError, Reason, Violation
 from promptflow_core.types import FieldType, ListType, MapType
 from promptflow_core.values import NativeValue
@@ -42,11 +43,11 @@ def _value_of(field: FieldType, value: NativeValue) -> NativeValue:
     """The value of one input, None where it has none; an empty list or map is an absent one, as in a request."""
     if value is None or (isinstance(field.type, ListType | MapType) and value in ([], {})):
         if field.default is not None:
-            return coerce(field.default, field.type, field.name)
+            return default_of(field)
         if field.required:
             raise CoercionError("value is required", field.name)
         return None
-    return coerce(value, field.type, field.name)
+    return defaults_inside(coerce(value, field.type, field.name), field.type)
 
 
 def _root(violation: Violation) -> str:

@@ -12,18 +12,21 @@ from promptflow_core.values import NativeValue
 from promptflow_server.engine.progress import fraction_of, progress_of
 from promptflow_server.engine.run_state import OVER, Frame, Place, RunState
 from promptflow_server.engine.scope import Scope
+from promptflow_server.engine.step_records import StepRecords, StepWrites
 from promptflow_server.engine.transitions import Announce, Command, Commit
 from promptflow_server.store.records import HeadChange
 
 
 class Draft:
-    """Mutable for the length of one turn; holds no rule."""
+    """Mutable for the length of one turn; holds no rule.
+
+    Of what grows with the run, its steps, nothing is copied; all else is bounded by what may be live at a time.
+    """
 
     def __init__(self, state: RunState, now_ms: int) -> None:
         self._before = state
         self._progress = state.record.progress
         self._head = HeadChange()
-        self._written: dict[str, StepRecord] = {}
         self._events: list[EventRecord] = []
         self._commands: list[Command] = []
         self._scopes: dict[str, Scope] = {}
@@ -31,10 +34,11 @@ class Draft:
         self.now_ms = now_ms
         self.record = state.record
         self.server, self.epoch = state.server, state.epoch
-        self.steps = dict(state.record.steps)
+        self.steps = StepWrites(StepRecords.of(state.record.steps))
         self.frames = dict(state.frames)
         self.live = dict(state.live)
-        self.batches = dict(state.batches)
+        self.due = dict(state.due)
+        self.fan_outs = dict(state.fan_outs)
         self.fractions = dict(state.fractions)
         self.touched = dict.fromkeys(state.touched)
 
@@ -55,7 +59,11 @@ class Draft:
         return found
 
     def write(self, record: StepRecord) -> None:
-        self.steps[record.path] = self._written[record.path] = record
+        self.steps.write(record)
+        if record.due_at_ms:
+            self.due[record.path] = record.due_at_ms
+        else:
+            self.due.pop(record.path, None)
         if "/" not in record.path:
             self._moved.add("")  # progress names what runs
 
@@ -83,9 +91,9 @@ class Draft:
         before = self.fractions.pop(place.path, 0.0)
         if fraction:
             self.fractions[place.path] = fraction
-        batch = self.batches.get(place.step_path)
-        if batch is not None and place.item is not None and fraction != before:
-            self.batches[place.step_path] = replace(batch, partial=batch.partial + fraction - before)
+        fan_out = self.fan_outs.get(place.step_path)
+        if fan_out is not None and place.item is not None and fraction != before:
+            self.fan_outs[place.step_path] = replace(fan_out, partial=fan_out.partial + fraction - before)
         self._moved.add(place.prefix)
 
     def give(self, place: Place, output: NativeValue) -> None:
@@ -157,7 +165,7 @@ class Draft:
         result: Mapping[str, NativeValue] | None = None,
         error: ErrorRecord | None = None,
     ) -> None:
-        self.batches.clear()
+        self.fan_outs.clear()
         self.touched.clear()
         self._moved = {""}
         self.frames = {"": self.frames[""]}
@@ -168,16 +176,18 @@ class Draft:
         """The state after the turn, what to write and what to do."""
         progress = self._look_at_progress()
         commit = None
-        if self._events or self._written or self._head != HeadChange():
+        written = self.steps.written
+        if self._events or written or self._head != HeadChange():
             self._change(progress=progress, server=self.server)
-            commit = Commit(self._head, tuple(self._written.values()), tuple(self._events))
+            commit = Commit(self._head, written, tuple(self._events))
         sequence = self.record.sequence + len(self._events)
         state = replace(
             self._before,
-            record=replace(self.record, steps=self.steps, progress=progress, sequence=sequence),
+            record=replace(self.record, steps=self.steps.finished(), progress=progress, sequence=sequence),
             frames=self.frames,
             live=self.live,
-            batches=self.batches,
+            due=self.due,
+            fan_outs=self.fan_outs,
             fractions=self.fractions,
             touched=tuple(self.touched),
         )
@@ -194,7 +204,7 @@ class Draft:
             prefix = max(self._moved, key=len)
             self._moved.remove(prefix)
             frame = self.frames[prefix]
-            fraction = fraction_of(frame, self.steps, self.batches, self.fractions)
+            fraction = fraction_of(frame, self.steps, self.fan_outs, self.fractions)
             if frame.caller is not None:
                 self.reach(frame.caller, fraction)
         if fraction is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from promptflow_codegen.plan import FlowPlan
 from promptflow_core.errors import ErrorRecord
 from promptflow_core.records import ExecutionStatus, StepRecord, StepStatus, call_id
 from promptflow_server.engine.draft import Draft
@@ -24,8 +25,8 @@ def end_frame(draft: Draft, prefix: str) -> None:
     """End a flow that a step runs, and everything of it that is live as cancelled."""
     for path in [path for path in draft.live if path.startswith(prefix)]:
         cancel_attempt(draft, draft.live[path])
-    for path in [path for path in draft.batches if path.startswith(prefix)]:
-        del draft.batches[path]
+    for path in [path for path in draft.fan_outs if path.startswith(prefix)]:
+        del draft.fan_outs[path]
         if draft.steps[path].status in LIVE:
             _cancel(draft, draft.steps[path])
     for below in [below for below in draft.frames if below.startswith(prefix)]:
@@ -62,6 +63,22 @@ def located(draft: Draft, error: ErrorRecord, place: Place | None = None, attemp
             where["item"] = str(place.item)
     found = replace(error, metadata=metadata)
     return found.with_metadata(**{name: value for name, value in where.items() if value})
+
+
+def called(draft: Draft, caller: Place, error: ErrorRecord, callee: FlowPlan) -> ErrorRecord:
+    """The error of a flow that a step runs, with that flow's file and the lines of the steps that led to it."""
+    source = draft.frames[caller.prefix].plan.source
+    calls = [error.metadata.get("called_at", ""), f"{source}:{caller.step.line}" if source and caller.step.line else ""]
+    where = {"called_at": ", ".join(filter(None, calls)), "flow": callee.name, "source": callee.source}
+    before = {name: value for name, value in error.metadata.items() if name != "called_at"}
+    return replace(error, metadata=before).with_metadata(**{name: value for name, value in where.items() if value})
+
+
+def at_output(error: ErrorRecord, plan: FlowPlan) -> ErrorRecord:
+    """The error of a flow's `outputs` with the line of the one that failed."""
+    name = error.metadata.get("template", "").removeprefix("outputs.").partition(".")[0].partition("[")[0]
+    line = plan.output_lines.get(name)
+    return error.with_metadata(line=str(line)) if line else error
 
 
 def _cancel(draft: Draft, record: StepRecord) -> None:

@@ -54,10 +54,11 @@ class Engine(Protocol):
         """
         ...
 
-    async def list_runs(self, wanted: RunFilter, *, size: int, after: str = "") -> RunPage:
-        """A page of runs, the newest first, after the place where the page before ended.
+    async def list_runs(self, wanted: RunFilter, *, size: int, token: str = "") -> RunPage:
+        """A page of runs, the newest first: the first, or the one to which `token` of the page before leads.
 
         Raises:
+            PageTokenError: no page of this list gave the token.
             FlowError: STORE_UNAVAILABLE.
         """
         ...

@@ -18,9 +18,9 @@ from random import Random
 from promptflow_core.errors import ErrorRecord, FlowError, Reason
 from promptflow_core.records import EventKind, ExecutionStatus, StepRecord, StepStatus
 from promptflow_server.engine.attempts import Attempts
-from promptflow_server.engine.batches import Batches
 from promptflow_server.engine.draft import Draft
 from promptflow_server.engine.ending import end_run
+from promptflow_server.engine.fan_out import FanOuts
 from promptflow_server.engine.run_state import LIVE, OVER, Frame, Place, RunState
 from promptflow_server.engine.transitions import (
     CallFinished,
@@ -69,7 +69,7 @@ class _Turn:
     def __init__(self, state: RunState, now_ms: int, rng: Random) -> None:
         self.draft = Draft(state, now_ms)
         self._attempts = Attempts(self.draft, rng)
-        self._batches = Batches(self.draft, self._attempts)
+        self._fan_outs = FanOuts(self.draft, self._attempts)
 
     def take(self, event: RunEvent) -> None:
         match event:
@@ -92,7 +92,7 @@ class _Turn:
         if 0 < draft.record.deadline_at_ms <= draft.now_ms:
             self._attempts.run_timed_out()
             return
-        for path in [path for path in draft.live if 0 < draft.steps[path].due_at_ms <= draft.now_ms]:
+        for path in [path for path, due_at_ms in draft.due.items() if due_at_ms <= draft.now_ms]:
             if draft.has_ended:
                 return
             place = draft.live.get(path)
@@ -105,23 +105,23 @@ class _Turn:
 
     def go_on(self) -> None:
         """Begin what can begin, flow by flow; a plan's order respects needs, so one pass sees every consequence."""
-        self._go_on_with_batches()
-        while self.draft.touched and self._batches.may_begin > 0:
-            while self.draft.touched and self._batches.may_begin > 0:
+        self._go_on_with_fan_outs()
+        while self.draft.touched and self._fan_outs.may_begin > 0:
+            while self.draft.touched and self._fan_outs.may_begin > 0:
                 prefix = next(iter(self.draft.touched))
                 del self.draft.touched[prefix]
                 self._go_on_in(self.draft.frames[prefix])
             # A flow that was over at once may have been the last item of a list.
-            self._go_on_with_batches()
+            self._go_on_with_fan_outs()
 
-    def _go_on_with_batches(self) -> None:
-        for path in list(self.draft.batches):
-            self._batches.go_on(path)
+    def _go_on_with_fan_outs(self) -> None:
+        for path in list(self.draft.fan_outs):
+            self._fan_outs.go_on(path)
 
     def _go_on_in(self, frame: Frame) -> None:
         draft = self.draft
         if frame.caller is not None:
-            self._batches.may_begin -= 1
+            self._fan_outs.may_begin -= 1
         for step in frame.plan.steps:
             place = Place(frame.prefix, step)
             if place.path not in draft.steps and all(draft.is_over(f"{frame.prefix}{need}") for need in step.needs):
@@ -164,7 +164,7 @@ class _Turn:
                 return
             record = draft.steps.get(f"{frame.prefix}{step.name}")
             if record is not None and record.status in LIVE and step.for_each is not None:
-                self._batches.resume(Place(frame.prefix, step))
+                self._fan_outs.resume(Place(frame.prefix, step))
 
     def _begin(self, place: Place) -> None:
         draft, step = self.draft, place.step
@@ -175,7 +175,7 @@ class _Turn:
             elif step.for_each is None:
                 self._attempts.start(place, 1)
             else:
-                self._batches.begin(place, templates.items(step, draft.scope(place.prefix)))
+                self._fan_outs.begin(place, templates.items(step, draft.scope(place.prefix)))
         except FlowError as error:
             self._attempts.give_up(place, 1, error.record)
 

@@ -12,7 +12,8 @@ from promptflow_core.values import NativeValue
 from promptflow_server.engine.scope import Renderer
 from promptflow_server.engine.templates import TemplateEngine
 
-KEPT = 256
+KEPT_BUNDLES = 4
+"""Bundles whose programs are kept: how many programs one has, its flows say."""
 
 InputCheck = Callable[[Mapping[str, NativeValue]], Sequence[Violation]]
 """Where inputs that fit their types break what else the flow asks of them."""
@@ -65,7 +66,7 @@ class Programs:
     def __init__(self, plan_of: PlanOf, check_of: InputCheckOf | None = None) -> None:
         self._plan_of = plan_of
         self._check_of = check_of
-        self._kept: OrderedDict[tuple[str, str, int], Program] = OrderedDict()
+        self._kept: OrderedDict[str, dict[FlowRef, Program]] = OrderedDict()
 
     async def find(self, digest: str, flow: str, version: int) -> Program:
         """The program of a run.
@@ -76,17 +77,21 @@ class Programs:
         return await self._find(digest, FlowRef(flow, version), depth=0)
 
     async def _find(self, digest: str, ref: FlowRef, *, depth: int) -> Program:
-        key = (digest, ref.name, ref.version)
-        found = self._kept.get(key)
+        found = self._of_bundle(digest).get(ref)
         if found is None:
             if depth > MAX_CALL_DEPTH:
                 message = f"the flows of bundle {digest} nest deeper than {MAX_CALL_DEPTH}; run `promptflow generate`"
                 raise FlowError(Reason.INTERNAL, message)
-            found = self._kept[key] = await self._compile(digest, ref, depth=depth)
-            if len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        else:
-            self._kept.move_to_end(key)
+            found = await self._compile(digest, ref, depth=depth)
+            self._of_bundle(digest)[ref] = found
+        return found
+
+    def _of_bundle(self, digest: str) -> dict[FlowRef, Program]:
+        """The programs of one bundle, which was needed last now."""
+        found = self._kept.setdefault(digest, {})
+        self._kept.move_to_end(digest)
+        while len(self._kept) > KEPT_BUNDLES:
+            self._kept.popitem(last=False)
         return found
 
     async def _compile(self, digest: str, ref: FlowRef, *, depth: int) -> Program:

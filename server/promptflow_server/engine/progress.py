@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from promptflow_codegen.plan import FlowPlan
 from promptflow_core.records import Progress, StepRecord, StepStatus
-from promptflow_server.engine.run_state import LIVE, OVER, Batch, Frame
+from promptflow_server.engine.run_state import LIVE, OVER, FanOut, Frame
 
 
 def progress_of(plan: FlowPlan, fraction: float, steps: Mapping[str, StepRecord], before: Progress) -> Progress:
@@ -21,22 +21,22 @@ def progress_of(plan: FlowPlan, fraction: float, steps: Mapping[str, StepRecord]
 
 
 def fraction_of(
-    frame: Frame, steps: Mapping[str, StepRecord], batches: Mapping[str, Batch], fractions: Mapping[str, float]
+    frame: Frame, steps: Mapping[str, StepRecord], fan_outs: Mapping[str, FanOut], fractions: Mapping[str, float]
 ) -> float:
     """How far a flow is, 0 to 1."""
     paths = [f"{frame.prefix}{step.name}" for step in frame.plan.steps]
-    return sum(_fraction(path, steps, batches, fractions) for path in paths) / len(paths) if paths else 1.0
+    return sum(_fraction(path, steps, fan_outs, fractions) for path in paths) / len(paths) if paths else 1.0
 
 
 def _fraction(
-    path: str, steps: Mapping[str, StepRecord], batches: Mapping[str, Batch], fractions: Mapping[str, float]
+    path: str, steps: Mapping[str, StepRecord], fan_outs: Mapping[str, FanOut], fractions: Mapping[str, float]
 ) -> float:
     record = steps.get(path)
     if record is None:
         return 0.0
     if record.status in OVER:
         return 1.0
-    batch = batches.get(path)
-    if batch is not None:
-        return batch.fraction
+    fan_out = fan_outs.get(path)
+    if fan_out is not None:
+        return fan_out.fraction
     return fractions.get(path, 0.0) if record.status is StepStatus.RUNNING else 0.0

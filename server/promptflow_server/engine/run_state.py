@@ -9,6 +9,7 @@ from promptflow_codegen.plan import FlowPlan, StepPlan
 from promptflow_core.records import ExecutionRecord, StepRecord, StepStatus
 from promptflow_core.values import NativeValue
 from promptflow_server.engine.program import Program
+from promptflow_server.engine.step_records import StepRecords
 
 LIVE = frozenset({StepStatus.RUNNING, StepStatus.RETRYING})
 OVER = frozenset({StepStatus.COMPLETED, StepStatus.SKIPPED})
@@ -68,7 +69,7 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class FanOut:
     """A for_each step under way: its list, the first item not begun, how many are done.
 
     `partial` is how far the live items are together, as a number of items.
@@ -99,8 +100,8 @@ class RunState:
     """The state of one run in its owner's memory. All but `record` can be had again from it.
 
     `frames` holds the flows under way by prefix, each after the one that runs it; `live` the attempts that run or wait
-    to be retried, by path; `batches` the for_each steps under way, by path; `fractions` how far attempts say they are,
-    0 to 1; `touched` the frames in which a step may begin.
+    to be retried, by path; `due` when something of them is; `fan_outs` the for_each steps under way, by path;
+    `fractions` how far attempts say they are, 0 to 1; `touched` the frames in which a step may begin.
     """
 
     program: Program
@@ -109,7 +110,8 @@ class RunState:
     epoch: int
     frames: Mapping[str, Frame]
     live: Mapping[str, Place] = field(default_factory=dict[str, Place])
-    batches: Mapping[str, Batch] = field(default_factory=dict[str, Batch])
+    due: Mapping[str, int] = field(default_factory=dict[str, int])
+    fan_outs: Mapping[str, FanOut] = field(default_factory=dict[str, FanOut])
     fractions: Mapping[str, float] = field(default_factory=dict[str, float])
     touched: tuple[str, ...] = ()
 
@@ -127,7 +129,9 @@ class RunState:
                 recorded = record.steps[place.path]
                 if place.step.flow is not None and recorded.status is StepStatus.RUNNING:
                     waiting.append(frame.below(place, recorded.attempt, {}))
-        return cls(program, record, server, epoch, frames, live)
+        due = {path: record.steps[path].due_at_ms for path in live if record.steps[path].due_at_ms}
+        kept = replace(record, steps=StepRecords.of(record.steps))
+        return cls(program, kept, server, epoch, frames, live, due)
 
     @property
     def plan(self) -> FlowPlan:
@@ -139,10 +143,9 @@ class RunState:
         """When something is due, or None where nothing but an answer can move the run."""
         if self.record.status.is_terminal:
             return None
-        if self.touched or any(batch.can_begin(len(self.live)) for batch in self.batches.values()):
+        if self.touched or any(fan_out.can_begin(len(self.live)) for fan_out in self.fan_outs.values()):
             return 0
-        due = [self.record.steps[path].due_at_ms for path in self.live]
-        return min(filter(None, [*due, self.record.deadline_at_ms]), default=None)
+        return min(filter(None, [*self.due.values(), self.record.deadline_at_ms]), default=None)
 
 
 def frame_prefix(path: str, attempt: int) -> str:

@@ -66,12 +66,10 @@ class FlowEngine:
         self._server_id = server_id
         self._drivers: dict[str, RunDriver] = {}
         self._watching = Watching(state, server_id, is_driven_here=self._drivers.__contains__, monotonic=monotonic)
-        self._executor = StepExecutor(
-            InlineExecutors(registry, files, rng),
-            PoolCalls(
-                calls, is_waited_for=self._is_waited_for, no_workers_after_s=no_workers_after_s, monotonic=monotonic
-            ),
+        pools = PoolCalls(
+            calls, is_waited_for=self._is_waited_for, no_workers_after_s=no_workers_after_s, monotonic=monotonic
         )
+        self._executor = StepExecutor(InlineExecutors(registry, files, rng), pools)
         self._parts = DriverParts(
             state=state,
             executor=self._executor,
@@ -130,9 +128,9 @@ class FlowEngine:
         """See `Engine.watch`."""
         return self._watching.watch(execution_id, after_sequence)
 
-    async def list_runs(self, wanted: RunFilter, *, size: int, after: str = "") -> RunPage:
+    async def list_runs(self, wanted: RunFilter, *, size: int, token: str = "") -> RunPage:
         """See `Engine.list_runs`."""
-        return await self._state.index.page(wanted, size=size, after=after)
+        return await self._state.index.page(wanted, size=size, token=token)
 
     async def cancel(self, execution_id: str) -> ExecutionRecord:
         """See `Engine.cancel`."""

@@ -32,6 +32,19 @@ class SkippedStep(StrictMiss):
         return f"step `{name}` was skipped; say what holds then: `| default(...)`"
 
 
+class MethodOrMiss(StrictMiss):
+    """What a mapping has no key for but a method: absent, as any key that is not there, unless it is called."""
+
+    method: Any = None
+
+    @classmethod
+    def of(cls, mapping: Any, name: str, method: Any) -> Self:
+        """The stand-in for `name` of a mapping."""
+        found = cls(obj=mapping, name=name)
+        found.method = method
+        return found
+
+
 def explain(reads: Iterable[Read], variables: Mapping[str, NativeValue], plan: FlowPlan, error: UndefinedError) -> str:
     """Name what is missing: the read that leads nowhere rather than the operation that stumbled over it."""
     for read in reads:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from jinja2 import Template, TemplateError, UndefinedError, nodes
+from jinja2 import Template, TemplateError, Undefined, UndefinedError, nodes
+from jinja2.runtime import Context
 
 from promptflow_codegen.plan import FlowPlan, StepPlan
 from promptflow_codegen.template_sandbox import TemplateLimitError
@@ -27,7 +28,7 @@ from promptflow_server.engine.template_budget import (
     native,
     spending,
 )
-from promptflow_server.engine.template_misses import SkippedStep, StrictMiss, explain
+from promptflow_server.engine.template_misses import MethodOrMiss, SkippedStep, StrictMiss, explain
 
 MAX_ITEMS = 10_000
 """Items of one for_each step: each is a record of the run."""
@@ -35,8 +36,9 @@ MAX_ITEMS = 10_000
 Variables = Mapping[str, NativeValue]
 
 _FAILURES = (
-    # What operations of a template raise on values that they were not made for.
-    *(TemplateError, NotAValueError, ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError),
+    # What operations of a template raise on values that they were not made for; Jinja asserts some arguments.
+    *(TemplateError, NotAValueError, ArithmeticError, AssertionError, AttributeError, LookupError),
+    *(MemoryError, TypeError, ValueError),
 )
 
 
@@ -137,7 +139,9 @@ class TemplateEngine:
             fitted: Mapping[str, NativeValue] = coerce(rendered, self._plan.result)
             encode_value(dict(fitted))
         except (CoercionError, TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise FlowError(Reason.OUTPUT_INVALID, f"`outputs`: {error}") from None
+            path = error.path if isinstance(error, CoercionError) else ""
+            metadata = {"template": f"outputs.{path}"} if path else {}
+            raise FlowError(Reason.OUTPUT_INVALID, f"`outputs`: {error}", metadata=metadata) from None
         return fitted
 
     def _compile_tree(self, value: Any, place: str, step: str) -> Any:
@@ -252,13 +256,26 @@ class TemplateEngine:
 
 
 class _Environment(BudgetedEnvironment):
-    """What lies below a skipped step is as absent as the step."""
+    """What lies below a skipped step is as absent as the step, and a field is never mistaken for a method."""
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        return obj if isinstance(obj, SkippedStep) else super().getattr(obj, attribute)
+        if isinstance(obj, SkippedStep):
+            return obj
+        return _field_first(obj, attribute, super().getattr(obj, attribute))
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        return obj if isinstance(obj, SkippedStep) else super().getitem(obj, argument)
+        if isinstance(obj, SkippedStep):
+            return obj
+        return _field_first(obj, argument, super().getitem(obj, argument))
+
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - as in Jinja2
+        called = __obj.method if isinstance(__obj, MethodOrMiss) else __obj
+        return super().call(__context, called, *args, **kwargs)
+
+
+def _field_first(obj: Any, name: Any, found: Any) -> Any:
+    is_method = isinstance(obj, Mapping) and name not in obj and not isinstance(found, Undefined)
+    return MethodOrMiss.of(obj, name, found) if is_method else found
 
 
 def _expression_of(template: nodes.Template) -> nodes.Expr:

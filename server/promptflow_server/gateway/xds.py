@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ FILTER = "transcoder"
 CONFIG_FILE = "transcoder.json"
 KEPT_DESCRIPTORS = 4
 MAX_ANSWER_BYTES = 64 << 20
+"""What Envoy transcodes of one answer."""
 
 _TYPES = "type.googleapis.com/envoy."
 _HTTP_FILTERS = f"{_TYPES}extensions.filters.http"
@@ -33,6 +35,8 @@ class Candidate:
     folder: Path
     descriptors: Path
     config: bytes
+    is_new: bool = True
+    """Whether its descriptors were written for it."""
 
     @property
     def is_in_place(self) -> bool:
@@ -72,19 +76,24 @@ def stage_transcoder(contract: EdgeContract, folder: Path) -> Candidate:
         "name": FILTER,
         "typed_config": transcoder,
     }
-    candidate = Candidate(folder, descriptors, json.dumps({"resources": [resource]}, indent=1).encode())
-    is_new = not descriptors.exists()
-    if not is_new and candidate.is_in_place:
+    config = json.dumps({"resources": [resource]}, indent=1).encode()
+    candidate = Candidate(folder, descriptors, config, is_new=not descriptors.exists())
+    if not candidate.is_new and candidate.is_in_place:
         return candidate
-    if is_new:
+    if candidate.is_new:
         _replace(descriptors, contract.descriptors)
     try:
-        _validate_candidate(transcoder, folder / f"candidate-{digest}.{os.getpid()}.json")
+        _validate_candidate(transcoder, folder / f"candidate-{_own_name(digest)}.json")
     except BaseException:
-        if is_new:
-            descriptors.unlink(missing_ok=True)
+        drop_transcoder(candidate)
         raise
     return candidate
+
+
+def drop_transcoder(candidate: Candidate) -> None:
+    """Leave nothing of a candidate that is not put; what others put stays."""
+    if candidate.is_new and not candidate.is_in_place:
+        candidate.descriptors.unlink(missing_ok=True)
 
 
 def put_transcoder(candidate: Candidate) -> None:
@@ -142,9 +151,14 @@ def _validate_candidate(transcoder: Mapping[str, Any], path: Path) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{_own_name(path.name)}")
     temporary.write_bytes(content)
     temporary.replace(path)
+
+
+def _own_name(name: str) -> str:
+    """A name that no other writer has, in this process or another."""
+    return f"{name}.{os.getpid()}.{secrets.token_hex(4)}"
 
 
 def _forget_old(folder: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -11,7 +12,7 @@ import grpc
 from promptflow_codegen.bundle import Bundle
 from promptflow_server.engine.interface import Engine
 from promptflow_server.services.admission import Admission
-from promptflow_server.services.batches import Batches
+from promptflow_server.services.batches import STARTS_AT_ONCE, Batches
 from promptflow_server.services.contracts import Contracts, FlowContract
 from promptflow_server.services.documents import document_handlers
 from promptflow_server.services.event_feed import HEARTBEAT_S
@@ -19,11 +20,11 @@ from promptflow_server.services.execution_service import SERVICE as EXECUTION_SE
 from promptflow_server.services.execution_service import ExecutionServicer
 from promptflow_server.services.executions import FlowExecutions
 from promptflow_server.services.flow_health import FlowHealth, Ping
+from promptflow_server.services.flow_service import SERVICE as FLOW_SERVICE
+from promptflow_server.services.flow_service import Definitions, FlowList
 from promptflow_server.services.flow_servicer import FlowServicer
 from promptflow_server.services.http_face.servicer import HttpServicer
-from promptflow_server.services.planning import CallCost, Planner, unknown_cost
-from promptflow_server.services.publishing import SERVICE as FLOW_SERVICE
-from promptflow_server.services.publishing import FlowServiceServicer, Publishing
+from promptflow_server.services.planning import PLANS_AT_ONCE, CallCost, Planner, unknown_cost
 from promptflow_server.services.reflection import reflection_handlers
 from promptflow_server.services.run_views import ContractOf
 from promptflow_workers.dispatch.interface import CallDispatch
@@ -39,8 +40,10 @@ class Backend:
     ping: Ping
     heartbeat_s: float = HEARTBEAT_S
     contract_of: ContractOf | None = None
-    publishing: Publishing | None = None
+    definitions: Definitions = field(default_factory=Definitions)
     cost_of: CallCost = unknown_cost
+    plan_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLANS_AT_ONCE))
+    batch_starts: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STARTS_AT_ONCE))
 
 
 class FlowTable(grpc.GenericRpcHandler):
@@ -71,7 +74,8 @@ def methods_of(contract: FlowContract, backend: Backend) -> Mapping[str, Any]:
         heartbeat_s=backend.heartbeat_s,
         contract_of=backend.contract_of,
     )
-    batches, planner = Batches(executions), Planner(contract, backend.admission, backend.cost_of)
+    batches = Batches(executions, starts=backend.batch_starts)
+    planner = Planner(contract, backend.admission, slots=backend.plan_slots, cost_of=backend.cost_of)
     servicer = FlowServicer(executions, FlowHealth(contract, backend.ping, backend.calls), batches, planner)
     return {**servicer.handlers(), **HttpServicer(executions, batches, planner).handlers()}
 
@@ -92,7 +96,7 @@ def all_handlers(bundle: Bundle, contracts: Contracts, backend: Backend) -> list
     return [
         *flow_handlers(contracts, backend),
         ExecutionServicer(contracts, backend.engine).handler(),
-        FlowServiceServicer(bundle, contracts, backend.publishing).handler(),
-        *reflection_handlers(bundle.descriptors, services),
+        FlowList(bundle, contracts, backend.definitions),
+        *reflection_handlers(contracts.pool, services),
         *document_handlers(bundle),
     ]

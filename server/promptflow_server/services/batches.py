@@ -14,8 +14,10 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorP
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
+from promptflow_codegen.build import MAX_BATCH
 from promptflow_core.errors import ErrorRecord, FlowError, Reason, Violation
 from promptflow_core.records import ExecutionRecord
+from promptflow_server.gateway.xds import MAX_ANSWER_BYTES
 from promptflow_server.services.contracts import FlowContract, Message, MessageClass
 from promptflow_server.services.errors import bad_request
 from promptflow_server.services.executions import FlowExecutions
@@ -25,10 +27,7 @@ from promptflow_server.services.requests import parse_message, unknown_numbers
 from promptflow_server.services.submission import Submission, read_submission
 from promptflow_server.services.views import put_error
 
-MAX_REQUESTS = 1_000
 STARTS_AT_ONCE = 64
-MAX_ANSWER_BYTES = 64 << 20
-"""What one answer may hold; Envoy transcodes no more."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -37,19 +36,19 @@ Reader = Callable[[], Awaitable[Submission]]
 
 
 class Batches:
-    """The batches of one flow; its starts share a bound, so that a batch leaves room for other callers."""
+    """The batches of one flow; `starts` bounds those of all flows together, so that others find room."""
 
     def __init__(
         self,
         executions: FlowExecutions,
         *,
-        starts_at_once: int = STARTS_AT_ONCE,
+        starts: asyncio.Semaphore,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
         self._executions = executions
         self._contract = executions.contract
         self._max_answer_bytes = max_answer_bytes
-        self._starts = asyncio.Semaphore(starts_at_once)
+        self._starts = starts
 
     async def execute(self, readers: Sequence[Reader], context: Context) -> Message:
         """Start every request, wait for those in SYNC mode, and answer all in the order of the requests.
@@ -57,8 +56,8 @@ class Batches:
         Raises:
             FlowError: INVALID_INPUT, a batch of no request or of too many.
         """
-        if not 1 <= len(readers) <= MAX_REQUESTS:
-            message = f"a batch takes 1 to {MAX_REQUESTS} requests, not {len(readers)}"
+        if not 1 <= len(readers) <= MAX_BATCH:
+            message = f"a batch takes 1 to {MAX_BATCH} requests, not {len(readers)}"
             raise bad_request([Violation("requests", message)])
         # Once an answer has begun, no proxy takes its failure for one to be retried.
         await context.send_initial_metadata(())

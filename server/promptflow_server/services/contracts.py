@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from promptflow_codegen.bundle import Bundle, BundleError
+from promptflow_codegen.descriptors import pool_of
 from promptflow_codegen.plan import FlowPlan
 
 Message = Any
@@ -74,7 +75,8 @@ class Contracts:
     def __init__(self, digest: str, pool: DescriptorPool, plans: Sequence[FlowPlan]) -> None:
         self.digest = digest
         self.pool = pool
-        self._plans = {_full_name(plan): plan for plan in plans}
+        self._plans = {full_name_of(plan): plan for plan in plans}
+        self._services = {(plan.name, plan.version): service for service, plan in self._plans.items()}
         self.validator = protovalidate.Validator()
         self._made: dict[str, FlowContract] = {}
 
@@ -86,7 +88,7 @@ class Contracts:
             BundleError: the descriptors do not hold together, or lack what a plan names.
         """
         try:
-            pool = pool_of(descriptor_pb2.FileDescriptorSet.FromString(bundle.descriptors))
+            pool = pool_of(descriptor_pb2.FileDescriptorSet.FromString(bundle.descriptors).file)
             contracts = cls(bundle.digest, pool, bundle.plans)
             for service in contracts.services:
                 pool.FindServiceByName(service)
@@ -136,19 +138,13 @@ class Contracts:
             raise _damaged(self.digest, error) from error
 
     def of_flow(self, flow: str, version: int) -> FlowContract | None:
-        """One major version of a flow, if it is here."""
-        for service, plan in self._plans.items():
-            if (plan.name, plan.version) == (flow, version):
-                return self.flow(service)
-        return None
+        """One major version of a flow, if it is here.
 
-
-def pool_of(files: descriptor_pb2.FileDescriptorSet) -> DescriptorPool:
-    """A pool of its own; `files` are in dependency order."""
-    pool = DescriptorPool()
-    for file in files.file:
-        pool.AddSerializedFile(file.SerializeToString())
-    return pool
+        Raises:
+            BundleError: as `flow`.
+        """
+        service = self._services.get((flow, version))
+        return None if service is None else self.flow(service)
 
 
 def reserved_of(descriptor: Descriptor) -> descriptor_pb2.DescriptorProto:
@@ -159,7 +155,7 @@ def reserved_of(descriptor: Descriptor) -> descriptor_pb2.DescriptorProto:
 
 
 def _contract(plan: FlowPlan, pool: DescriptorPool, digest: str, validator: protovalidate.Validator) -> FlowContract:
-    service: ServiceDescriptor = pool.FindServiceByName(_full_name(plan))
+    service: ServiceDescriptor = pool.FindServiceByName(full_name_of(plan))
     methods = {method.name: method for method in service.methods}
 
     def request(method: str) -> MessageClass:
@@ -194,7 +190,8 @@ def _damaged(digest: str, error: Exception) -> BundleError:
     return BundleError(f"bundle {digest} is damaged: {error}; run `promptflow generate`")
 
 
-def _full_name(plan: FlowPlan) -> str:
+def full_name_of(plan: FlowPlan) -> str:
+    """The full name of a flow's service."""
     return plan.service if "." in plan.service else f"{plan.package}.{plan.service}"
 
 

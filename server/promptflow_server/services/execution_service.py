@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 from typing import Any
 
 import grpc
@@ -18,11 +15,11 @@ from promptflow_server.services.flow_servicer import Context, serialize
 from promptflow_server.services.patience import look_in_time
 from promptflow_server.services.requests import read_request
 from promptflow_server.services.views import put_error, put_metadata, put_progress
-from promptflow_server.store.run_index import RunFilter, is_entry
+from promptflow_server.store.page_tokens import PageTokenError
+from promptflow_server.store.run_index import RunFilter
 
 SERVICE = "promptflow_api.v1.ExecutionService"
 PAGE_SIZE = 50
-MAX_TOKEN_LENGTH = 512
 
 _V1 = "promptflow_api.v1"
 
@@ -45,13 +42,16 @@ class ExecutionServicer:
         """A page of runs, the newest first."""
         request = read_request(self._contracts.message(f"{_V1}.ListExecutionsRequest"), data, self._contracts)
         wanted = _filter_of(request)
-        after = _after(request.page_token, wanted)
-        async with look_in_time(context):
-            page = await self._engine.list_runs(wanted, size=request.page_size or PAGE_SIZE, after=after)
+        size = request.page_size or PAGE_SIZE
+        try:
+            async with look_in_time(context):
+                page = await self._engine.list_runs(wanted, size=size, token=request.page_token)
+        except PageTokenError as error:
+            raise bad_request([Violation("page_token", str(error))]) from None
         response = self._contracts.message(f"{_V1}.ListExecutionsResponse")()
         for run in page.runs:
             self._put(run, response.executions.add())
-        response.next_page_token = _token(page.after, wanted) if page.after else ""
+        response.next_page_token = page.next_token
         return response
 
     def _put(self, run: ExecutionRecord, target: Message) -> None:
@@ -67,29 +67,3 @@ def _filter_of(request: Message) -> RunFilter:
     values = request.DESCRIPTOR.fields_by_name["statuses"].enum_type.values_by_number
     names = {values[number].name for number in request.statuses if number}
     return RunFilter(request.flow, request.version, frozenset(map(ExecutionStatus, names)))
-
-
-def _token(entry: str, wanted: RunFilter) -> str:
-    return base64.urlsafe_b64encode(f"{_digest(wanted)}/{entry}".encode()).decode().rstrip("=")
-
-
-def _after(token: str, wanted: RunFilter) -> str:
-    """The entry that a token stands for, "" for none."""
-    if not token:
-        return ""
-    try:
-        text = base64.urlsafe_b64decode(token[:MAX_TOKEN_LENGTH] + "=" * (-len(token) % 4)).decode()
-    except (binascii.Error, ValueError):
-        text = ""
-    digest, _, entry = text.partition("/")
-    if not is_entry(entry):
-        raise bad_request([Violation("page_token", "is none of ours; send `next_page_token` of the page before")])
-    if digest != _digest(wanted):
-        raise bad_request([Violation("page_token", "is of a list with other filters; send those, or no token")])
-    return entry
-
-
-def _digest(wanted: RunFilter) -> str:
-    """Tells lists with other filters apart."""
-    named = f"{wanted.flow}/{wanted.version}/{','.join(sorted(wanted.statuses))}"
-    return hashlib.sha256(named.encode()).hexdigest()[:12]

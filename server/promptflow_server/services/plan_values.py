@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from promptflow_core.values import FileRef, NativeValue
-from promptflow_server.services.codec import MAX_JSON_DEPTH
 from promptflow_server.services.contracts import Message
+from promptflow_server.services.json_values import MAX_JSON_DEPTH
 
 MAX_TEXT = 1_024
 MAX_ENTRIES = 100

@@ -29,6 +29,7 @@ from promptflow_server.services.plan_values import ShownValues
 from promptflow_server.services.submission import Submission
 
 PLAN_S = 5.0
+BUSY_RETRY_MS = 1_000
 PLANS_AT_ONCE = 2
 """Renderings hold the interpreter: more threads would not make more plans."""
 
@@ -57,14 +58,18 @@ def unknown_cost(executor: str) -> float | None:
 
 
 class Planner:
-    """Makes plans for one flow. A plan takes at most `limit_s`; `monotonic` counts it."""
+    """Makes plans for one flow, in the `slots` that the planners of all flows share.
+
+    A plan takes at most `limit_s`, its wait for a slot included; `monotonic` counts it.
+    """
 
     def __init__(
         self,
         contract: FlowContract,
         admission: Admission,
-        cost_of: CallCost = unknown_cost,
         *,
+        slots: asyncio.Semaphore,
+        cost_of: CallCost = unknown_cost,
         limit_s: float = PLAN_S,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -75,23 +80,41 @@ class Planner:
         self._monotonic = monotonic
         self._templates: TemplateEngine | None = None
         self._reads: dict[str, tuple[Path, ...]] = {}
-        self._slots = asyncio.Semaphore(PLANS_AT_ONCE)
+        self._slots = slots
 
     async def plan(self, submission: Submission, within_s: float | None = None) -> Message:
         """A PlanResponse.
 
         Raises:
             FlowError: as for Execute where the request does not hold; TEMPLATE_FAILED or TEMPLATE_LIMIT, with its
-                place, where a step that is sure to run could not begin, or planning takes too long.
+                place, where a step that is sure to run could not begin, or planning takes too long; QUEUE_FULL where no
+                slot becomes free in time.
         """
+        end = self._monotonic() + (self._limit_s if within_s is None else min(self._limit_s, within_s))
         try:
             order = self._admission.check(submission, self._contract)
         finally:
             if submission.staged_id:
                 await self._admission.blobs.delete(submission.staged_id)
-        async with self._slots:
-            limit_s = self._limit_s if within_s is None else min(self._limit_s, within_s)
-            return await asyncio.to_thread(self._plan, _without_content(order.inputs), self._monotonic() + limit_s)
+        await self._take_slot(end)
+        task = asyncio.create_task(asyncio.to_thread(self._plan, _without_content(order.inputs), end))
+        task.add_done_callback(self._give_slot_back)
+        # A caller that goes away ends no thread: its slot is free when the thread is.
+        await asyncio.wait({task})
+        return task.result()
+
+    async def _take_slot(self, end: float) -> None:
+        try:
+            async with asyncio.timeout(max(end - self._monotonic(), 0)):
+                await self._slots.acquire()
+        except TimeoutError:
+            message = "the server is making as many plans as it can; send the request again"
+            raise FlowError(Reason.QUEUE_FULL, message, retry_after_ms=BUSY_RETRY_MS) from None
+
+    def _give_slot_back(self, task: asyncio.Task[Message]) -> None:
+        self._slots.release()
+        if not task.cancelled():
+            task.exception()  # whoever asked for the plan may be gone
 
     def _plan(self, inputs: Mapping[str, NativeValue], end: float) -> Message:
         plan = self._contract.plan

@@ -50,8 +50,13 @@ def read_request(message_class: MessageClass, data: bytes, rules: Rules) -> Mess
 
 def violations_of(message: Message, rules: Rules) -> list[Violation]:
     """Where a message breaks its annotations, with paths such as `tags[0].name`."""
-    found = rules.validator.collect_violations(message)
-    return [Violation(_path_of(violation.proto.field), violation.proto.message) for violation in found]
+    return [violation for _, violation in findings_in(message, rules)]
+
+
+def findings_in(message: Message, rules: Rules) -> list[tuple[str, Violation]]:
+    """The same, each with the id of the rule that is broken."""
+    found = [violation.proto for violation in rules.validator.collect_violations(message)]
+    return [(one.rule_id, Violation(_path_of(one.field), one.message)) for one in found]
 
 
 def unknown_numbers(message: Message) -> list[int]:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from promptflow_codegen.plan import FlowPlan
-from promptflow_core.coercion import CoercionError, coerce
+from promptflow_core.coercion import CoercionError
+from promptflow_core.defaults import with_defaults
 from promptflow_core.errors import Reason, Violation
 from promptflow_core.values import FileRef, NativeValue
 from promptflow_server.services.codec import RemoteFile, Upload, decode_field
 from promptflow_server.services.contracts import FlowContract, Message
 from promptflow_server.services.errors import bad_request
-from promptflow_server.services.requests import mask_violations, parse_message, unknown_numbers, violations_of
+from promptflow_server.services.requests import findings_in, mask_violations, parse_message, unknown_numbers
 
 MAX_REQUEST_ID_LENGTH = 128
 MAX_LABELS = 32
 MAX_LABEL_LENGTH = 256
+
+FILE_SIZE_RULE = "max_bytes"
+"""What the generator calls the annotation that bounds a file."""
+
+_PART_END = re.compile(r"[.\[]")
 
 _SEND_BYTES = "send the bytes as `content`, or the file itself as multipart/form-data"
 
@@ -26,6 +33,8 @@ _SEND_BYTES = "send the bytes as `content`, or the file itself as multipart/form
 class Submission:
     """A request as it came. `given` holds the inputs that were given.
 
+    What of an input could not be read has a violation, and a stand-in in its list or map, so that all others keep their
+    places; `unread` names the inputs that `request` lacks altogether though they were given.
     `staged_id` is the execution under which files of it lie in the file store already, "" where none do.
     """
 
@@ -33,6 +42,7 @@ class Submission:
     given: Mapping[str, NativeValue]
     violations: tuple[Violation, ...] = ()
     staged_id: str = ""
+    unread: frozenset[str] = frozenset()
 
     def named(self, request_id: str) -> Submission:
         """The same request with this id, where it has none of its own."""
@@ -87,13 +97,14 @@ def check(submission: Submission, contract: FlowContract, max_file_bytes: int) -
     Raises:
         FlowError: INVALID_INPUT or FILE_TOO_LARGE, with every violation.
     """
-    told = list(submission.violations)
-    told += [found for found in violations_of(submission.request, contract) if not _is_told(found, told)]
-    told += _option_violations(submission.request.options, contract)
     too_large = [*_too_large(submission.given, contract.plan, max_file_bytes)]
-    told += too_large
+    found = [*_annotation_violations(submission, contract, too_large)]
+    found += _option_violations(submission.request.options, contract)
+    found += too_large
     for path, file in files_in(submission.given):
-        told += _file_violations(path, file, submission.staged_id)
+        found += _file_violations(path, file, submission.staged_id)
+    unread = {violation.field for violation in submission.violations}
+    told = [*submission.violations, *(one for one in found if not _is_inside(one.field, unread))]
     if told:
         raise bad_request(told, Reason.FILE_TOO_LARGE if told == too_large else Reason.INVALID_INPUT)
     return _order(submission, contract.plan)
@@ -134,14 +145,9 @@ def too_large(path: str, limit_bytes: int) -> Violation:
 def _order(submission: Submission, plan: FlowPlan) -> Order:
     request, options = submission.request, submission.request.options
     modes = request.DESCRIPTOR.fields_by_name["execution_mode"].enum_type.values_by_name
-    defaults = {
-        field.name: coerce(field.default, field.type, field.name)
-        for field in plan.inputs.fields
-        if field.default is not None and field.name not in submission.given
-    }
     timeout: timedelta | None = options.timeout.ToTimedelta() if options.HasField("timeout") else None
     return Order(
-        inputs={**defaults, **submission.given},
+        inputs=with_defaults(submission.given, plan.inputs),
         is_sync=request.execution_mode == modes["SYNC"].number,
         request_id=options.request_id,
         timeout_ms=None if timeout is None else max(1, timeout // timedelta(milliseconds=1)),
@@ -150,10 +156,20 @@ def _order(submission: Submission, plan: FlowPlan) -> Order:
     )
 
 
-def _is_told(found: Violation, told: Sequence[Violation]) -> bool:
-    # What could not be read is absent from the message, so its annotations complain as well: once is enough.
-    field = found.field
-    return any(earlier.field == field or earlier.field.startswith((f"{field}.", f"{field}[")) for earlier in told)
+def _annotation_violations(
+    submission: Submission, contract: FlowContract, too_large: Sequence[Violation]
+) -> Iterator[Violation]:
+    """What breaks the annotations, less what is known of absent inputs and of sizes."""
+    measured = {violation.field for violation in too_large}
+    for rule, violation in findings_in(submission.request, contract):
+        is_known = violation.field in submission.unread or (rule == FILE_SIZE_RULE and violation.field in measured)
+        if not is_known:
+            yield violation
+
+
+def _is_inside(field: str, told: Collection[str]) -> bool:
+    """Whether a path is one of these, or leads further into one of them."""
+    return field in told or any(field[: end.start()] in told for end in _PART_END.finditer(field))
 
 
 def _option_violations(options: Message, contract: FlowContract) -> Iterator[Violation]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from promptflow_core import keys
 from promptflow_core.records import ExecutionRecord, ExecutionStatus
+from promptflow_server.store.page_tokens import no_token, page_token, place_of
 from promptflow_server.store.records import decode_summary
 from promptflow_workers.dispatch.link import Link
 
@@ -28,6 +29,7 @@ SWEPT_PAGES = 80
 
 _TIME_DIGITS = 14
 _FLOW = re.compile(r"[a-z][a-z0-9_]*")
+_ENTRY = re.compile(rf"[0-9]{{{_TIME_DIGITS}}}/[^/]*/[^/]*/[0-9]+")
 _ALL = "/"
 _HEAD_FIELDS = (
     *("flow", "version", "digest", "status", "progress", "error"),
@@ -43,16 +45,21 @@ class RunFilter:
     version: int = 0
     statuses: frozenset[ExecutionStatus] = frozenset()
 
+    @property
+    def name(self) -> str:
+        """Tells lists with other filters apart."""
+        return f"{self.flow}/{self.version}/{','.join(sorted(self.statuses))}"
+
 
 @dataclass(frozen=True, slots=True)
 class RunPage:
-    """Runs, the newest first, without inputs, steps and result; `after` is where the next page begins, "" at the end.
+    """Runs, the newest first, without inputs, steps and result; `next_token` leads to the next page, "" at the end.
 
     A page may hold fewer runs than asked for, or none, and still have a next one.
     """
 
     runs: tuple[ExecutionRecord, ...]
-    after: str
+    next_token: str
 
 
 class RunIndex:
@@ -68,8 +75,14 @@ class RunIndex:
         for_all, of_flow = _members_of(entry_of(record))
         await self._link.execute("ZADD", keys.run_index(), 0, for_all, 0, of_flow)
 
-    async def page(self, wanted: RunFilter, *, size: int, after: str = "") -> RunPage:
-        """The next runs of a list after the entry `after`, at most `size`, of those scanned for one page."""
+    async def page(self, wanted: RunFilter, *, size: int, token: str = "") -> RunPage:
+        """The first runs of a list, or the next where the page before gave `token`: at most `size`, of those scanned
+        for one page.
+
+        Raises:
+            PageTokenError: no page of this list gave the token.
+        """
+        after = _entry_of(token, wanted)
         if wanted.flow and not _FLOW.fullmatch(wanted.flow):
             return RunPage((), "")
         runs: list[ExecutionRecord] = []
@@ -86,10 +99,10 @@ class RunIndex:
                     runs.append(run)
                 if len(runs) == size:
                     is_last = len(entries) < count and entry == entries[-1]
-                    return RunPage(tuple(runs), "" if is_last else after)
+                    return RunPage(tuple(runs), "" if is_last else page_token(after, wanted.name))
             if len(entries) < count:
                 return RunPage(tuple(runs), "")
-        return RunPage(tuple(runs), after)
+        return RunPage(tuple(runs), page_token(after, wanted.name))
 
     async def sweep(self) -> int:
         """Strike runs that Redis has forgotten; answers how many.
@@ -151,10 +164,11 @@ def entry_of(record: ExecutionRecord) -> str:
     return f"{record.created_at_ms:0{_TIME_DIGITS}}/{record.execution_id}/{record.flow}/{record.version}"
 
 
-def is_entry(text: str) -> bool:
-    """Whether a text is shaped as an entry."""
-    parts = text.split("/")
-    return len(parts) == 4 and len(parts[0]) == _TIME_DIGITS and parts[0].isdigit() and parts[3].isdigit()
+def _entry_of(token: str, wanted: RunFilter) -> str:
+    entry = place_of(token, wanted.name)
+    if entry and not _ENTRY.fullmatch(entry):
+        raise no_token()
+    return entry
 
 
 def _members_of(entry: str) -> tuple[str, str]:

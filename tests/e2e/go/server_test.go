@@ -218,6 +218,7 @@ func TestAStreamOutlivesTheServer(t *testing.T) {
 	t.Parallel()
 	pids := strings.Fields(os.Getenv("PROMPTFLOW_SERVER_PIDS"))
 	var events []naps.Event
+	killed := 0
 	for event, err := range naps.New(dial(t)).Stream(t.Context(), nap(3)) {
 		if err != nil {
 			t.Fatal(err)
@@ -233,10 +234,13 @@ func TestAStreamOutlivesTheServer(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			pids = nil
+			killed, pids = killed+len(pids), nil
 		}
 	}
 	complete(t, events)
+	if killed == 0 && os.Getenv("PROMPTFLOW_SERVER_PIDS") != "" {
+		t.Error("the run ended before a server was killed")
+	}
 }
 
 func TestARunIsReachedFromAnywhere(t *testing.T) {
@@ -386,6 +390,33 @@ func TestABatchSaysOfEachRunWhatBecameOfIt(t *testing.T) {
 	}
 }
 
+func TestAReadMaskLeavesOutWhatNobodyAskedFor(t *testing.T) {
+	t.Parallel()
+	client := sentimentanalysis.New(dial(t))
+	handle, err := client.Start(t.Context(), sentimentanalysis.Inputs{Text: "I love this!"}, promptflow.ReadMask("status"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := handle.Result(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	execution, err := handle.Status(t.Context(), promptflow.ReadMask("result.analyze.label"))
+	if err != nil || execution.ID != handle.ID() || execution.Status != promptflow.StatusCompleted {
+		t.Fatalf("it gave %+v, %v", execution, err)
+	}
+	if execution.Result.Analyze.Label != "positive" || execution.Result.Analyze.Scores != nil || execution.Steps.Analyze.Output != nil {
+		t.Errorf("it gave %+v", execution)
+	}
+	for event, err := range handle.Events(t.Context(), 0, promptflow.ReadMask("steps")) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if done, ok := event.(*sentimentanalysis.Done); ok && (done.Execution.Result != nil || done.Execution.Steps.Analyze.Output == nil) {
+			t.Errorf("the last event has %+v", done.Execution)
+		}
+	}
+}
+
 func TestAPlanRunsNothing(t *testing.T) {
 	t.Parallel()
 	plan, err := naps.New(dial(t)).Plan(t.Context(), nap(30))
@@ -413,7 +444,7 @@ func TestListsFetchPageAfterPage(t *testing.T) {
 		started[handle.ID()] = true
 	}
 	seen := map[string]bool{}
-	for run, err := range conn.Executions(t.Context(), promptflow.Filter{Flow: "naps", PageSize: 2}) {
+	for run, err := range client.Executions(t.Context(), promptflow.Filter{PageSize: 2}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -429,7 +460,7 @@ func TestListsFetchPageAfterPage(t *testing.T) {
 	if len(started) != 0 {
 		t.Errorf("%v are not listed", started)
 	}
-	for flow, err := range conn.Flows(t.Context()) {
+	for flow, err := range conn.Flows(t.Context(), promptflow.FlowFilter{PageSize: 2}) {
 		if err != nil {
 			t.Fatal(err)
 		}

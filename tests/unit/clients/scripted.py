@@ -49,6 +49,7 @@ class Silence:
 
 
 Script = Sequence[Message | Fail | Silence]
+"""A message may also be a function that makes it of the request."""
 
 
 def retry_info(delay: timedelta) -> Message:
@@ -100,7 +101,7 @@ class ScriptedServer:
                     case Silence():
                         await asyncio.Event().wait()
                     case _:
-                        yield line
+                        yield line(request) if callable(line) else line
         finally:
             self.ended.set()
 

@@ -16,7 +16,8 @@ import pytest
 from tests.unit.clients.sample import PACKAGE, ROOT, Sample, sample_plan
 
 from promptflow_client import PromptFlowBase
-from promptflow_codegen.emit.python_client import CALL_PARAMETERS, CLIENT_ATTRIBUTES, emit_clients
+from promptflow_codegen.emit.python_client import CALL_PARAMETERS, emit_clients
+from promptflow_codegen.emit.python_index import CLIENT_ATTRIBUTES
 from promptflow_codegen.plan import FlowPlan, FlowRef, StepPlan
 from promptflow_core.types import EnumType, FieldType, Kind, ListType, MapType, ObjectType, scalar
 

@@ -151,6 +151,17 @@ def test_packages_share_no_file(runtime: Path, acme: Path, tmp_path: Path) -> No
     assert [name for name in names if names.count(name) > 1] == []
 
 
+def test_the_wheel_has_the_licence(runtime: Path) -> None:
+    with zipfile.ZipFile(runtime) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("/licenses/LICENSE"))
+        assert archive.read(name) == (ROOT / "LICENSE").read_bytes()
+
+
+@pytest.mark.parametrize("client", ["python", "go", "ts"])
+def test_every_client_has_the_licence(client: str) -> None:
+    assert (ROOT / "clients" / client / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
 def test_the_wheel_is_typed_and_has_every_module(runtime: Path) -> None:
     with zipfile.ZipFile(runtime) as archive:
         names = set(archive.namelist())

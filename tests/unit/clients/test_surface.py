@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from tests.unit.clients.conftest import Serve
 from tests.unit.clients.sample import Sample
-from tests.unit.clients.scripted import RUN, Fail, Message, Story, serve
+from tests.unit.clients.scripted import RUN, Fail, Message, Script, Silence, Story, serve
 
 from promptflow_api.v1 import execution_pb2, execution_service_pb2, flow_service_pb2
 from promptflow_client import (
+    DeadlineExceededError,
     ExecutionStatus,
+    InternalError,
     InvalidArgumentError,
     NotFoundError,
     Options,
     PlanDecision,
+    PromptFlowError,
     RetryPolicy,
     UnavailableError,
 )
 
 Code = grpc.StatusCode
+NOWHERE = Path("/nowhere.png")
 FAST = RetryPolicy(patience_s=0.3, initial_s=0.01, max_s=0.02)
 EXECUTION_SERVICE = execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"]
 FLOW_SERVICE = flow_service_pb2.DESCRIPTOR.services_by_name["FlowService"]
@@ -85,20 +91,78 @@ async def test_more_inputs_than_a_batch_holds_go_in_several(
     sample: Sample, messages: Any, story: Story, served: Serve
 ) -> None:
     done = story.execution("COMPLETED", "x")
-    answers = [[outcomes(messages, *[done] * size)] for size in (1000, 1)]
-    async with served({"BatchExecute": answers}) as server, client_of(sample, server.target) as pf:
-        results = await pf.sample.run_batch([{"text": "a", "count": 1}] * 1001, options=Options(request_id="order"))
-    assert len(results) == 1001
-    ids = [each.options.request_id for request in server.asked("BatchExecute") for each in request.requests]
-    assert ids == [f"order-{index}" for index in range(1001)]
+
+    def answer(request: Message) -> Message:
+        return outcomes(messages, *[done] * len(request.requests))
+
+    inputs: list[Any] = [{"text": "a", "count": 1}] * 1000 + [{"text": "b", "count": 1}, {"text": 1}]
+    scripts: dict[str, list[Script]] = {"BatchExecute": [[answer], [Fail(Code.UNAVAILABLE)], [answer]]}
+    async with served(scripts) as server, client_of(sample, server.target) as pf:
+        results = await pf.sample.run_batch(inputs, options=Options(request_id="order"))
+    assert len(results) == 1002
+    assert isinstance(results[1001], InvalidArgumentError)
+    assert not any(isinstance(each, PromptFlowError) for each in results[:1001])
+    assert {len(request.requests) for request in server.asked("BatchExecute")} == {1, 1000}
+    ids = {each.options.request_id for request in server.asked("BatchExecute") for each in request.requests}
+    assert ids == {f"order-{index}" for index in range(1001)}
 
 
-async def test_every_misfit_of_a_batch_is_told_before_anything_is_sent(sample: Sample, served: Serve) -> None:
+async def test_a_misfit_of_a_batch_is_told_in_its_place_and_the_others_run(
+    sample: Sample, messages: Any, story: Story, served: Serve
+) -> None:
+    answer = outcomes(messages, story.execution("COMPLETED", "one"))
+    inputs: list[Any] = [{"text": 1}, {"text": "a", "count": 1}, {"count": "x", "colour": "red"}, {"page": NOWHERE}]
+    async with served({"BatchExecute": [[answer]]}) as server, client_of(sample, server.target) as pf:
+        first, second, third, fourth = await pf.sample.run_batch(inputs)
+    assert second.echo.text == "one"
+    assert [found.field for error in (first, third) for found in error.violations] == ["text", "count", "colour"]
+    assert (type(fourth), fourth.reason) == (InvalidArgumentError, "FILE_UNREADABLE")
+    assert isinstance(fourth.__cause__, FileNotFoundError)
+    assert [each.text for request in server.asked("BatchExecute") for each in request.requests] == ["a"]
+
+
+async def test_a_masked_batch_still_gives_its_results(
+    sample: Sample, messages: Any, story: Story, served: Serve
+) -> None:
+    answer = outcomes(messages, story.execution("COMPLETED", "one"))
+    async with served({"BatchExecute": [[answer]]}) as server, client_of(sample, server.target) as pf:
+        await pf.sample.run_batch([{"text": "a", "count": 1}], options=Options(read_mask=["status"]))
+    (sent,) = server.asked("BatchExecute")[0].requests
+    assert list(sent.options.read_mask.paths) == ["status", "result", "execution_id", "error"]
+
+
+async def test_misfits_alone_are_no_call(sample: Sample, served: Serve) -> None:
     async with served({}) as server, client_of(sample, server.target) as pf:
-        with pytest.raises(InvalidArgumentError) as caught:
-            await pf.sample.run_batch([{"text": 1}, {"text": "a"}, {"count": "x", "colour": "red"}])
-    assert [found.field for found in caught.value.violations] == ["[0].text", "[2].count", "[2].colour"]
+        assert [type(found) for found in await pf.sample.run_batch([{"text": 1}] * 2)] == [InvalidArgumentError] * 2
     assert server.calls == []
+
+
+async def test_an_answer_that_leaves_runs_out_is_an_error(sample: Sample, messages: Any, served: Serve) -> None:
+    async with served({"BatchExecute": [[outcomes(messages)]]}) as server, client_of(sample, server.target) as pf:
+        with pytest.raises(InternalError, match="0 of 1"):
+            await pf.sample.run_batch([{"text": "a", "count": 1}])
+
+
+async def test_the_timeout_bounds_a_batch_of_several_parts_as_a_whole(sample: Sample, served: Serve) -> None:
+    inputs: list[Any] = [{"text": "a", "count": 1}] * 2001
+    async with served({"BatchExecute": [[Silence()]] * 3}) as server, client_of(sample, server.target) as pf:
+        started = time.monotonic()
+        with pytest.raises(DeadlineExceededError):
+            await pf.sample.run_batch(inputs, timeout=0.6)
+        assert time.monotonic() - started < 3
+    given = [each.options.timeout.ToSeconds() for asked in server.asked("BatchExecute") for each in asked.requests]
+    assert all(seconds < 1 for seconds in given)
+
+
+async def test_the_runs_of_one_flow_are_listed(sample: Sample) -> None:
+    async with (
+        serve(EXECUTION_SERVICE, {"ListExecutions": [[page("a")]]}) as server,
+        client_of(sample, server.target) as pf,
+    ):
+        found = [each async for each in pf.sample.executions(status=ExecutionStatus.FAILED, page_size=7)]
+    assert [each.execution_id for each in found] == ["a"]
+    (asked,) = server.asked("ListExecutions")
+    assert (asked.flow, asked.version, asked.page_size, list(asked.statuses)) == ("sample", 1, 7, [4])
 
 
 async def test_no_inputs_are_no_call(sample: Sample, served: Serve) -> None:

@@ -16,6 +16,7 @@ from promptflow_codegen.build import build_api
 from promptflow_codegen.compile import compile_descriptors
 from promptflow_codegen.diagnostics import Report
 from promptflow_codegen.emit.proto import emit_proto
+from promptflow_codegen.lower import lower_flow
 from promptflow_codegen.numbering import number_file
 from promptflow_core.executor import Catalog
 
@@ -136,7 +137,8 @@ def test_buf_and_the_lock_differ_only_where_they_are_meant_to(
     assert old in EVERYTHING
     _, lock = number(check(EVERYTHING, catalog))
     report = Report("flows/flow.yaml")
-    file, _ = number_file(build_api(check(EVERYTHING.replace(old, new, 1), catalog)), lock, report)
+    flow = check(EVERYTHING.replace(old, new, 1), catalog)
+    file, _ = number_file(build_api(flow, lower_flow(flow)), lock, report)
     sources = {**tree_sources(), file.path: emit_proto(file)}
     path = tmp_path / "image.binpb"
     path.write_bytes(image(compile_descriptors(sources), sources))

@@ -15,10 +15,11 @@ from promptflow_codegen.diagnostics import Report
 from promptflow_codegen.evolution import Asks, Change, Verdict, compare_bundles
 from promptflow_codegen.evolution.change import asked_for, worst
 from promptflow_codegen.evolution.places import place_of
-from promptflow_codegen.evolution.presence import Presence, presence_of
 from promptflow_codegen.generate import generate
 from promptflow_codegen.lower import lower_flow
+from promptflow_codegen.presence import Presence, presence_of
 from promptflow_codegen.project import Project
+from promptflow_codegen.removal import CODE as REMOVED
 from promptflow_codegen.source import parse_source
 from promptflow_codegen.write import write
 from promptflow_core.executor import Catalog
@@ -46,7 +47,7 @@ def bundle_of(root: Path, catalog: Catalog, files: Mapping[str, str]) -> Bundle:
     (root / "flows").mkdir(exist_ok=True)
     for name, text in files.items():
         (root / "flows" / name).write_text(text)
-    generated = generate(Project.at(root), catalog)
+    generated = generate(Project.at(root), catalog, tolerated=(REMOVED,))
     assert generated.bundle is not None, generated.diagnostics
     write(Project.at(root), generated)
     return generated.bundle
@@ -190,7 +191,7 @@ PRESENCE = {
     '{type: string, value: "{{ inputs.text | upper }}"}': Presence.UNKNOWN,
     '{type: string, value: "{{ steps.head.value | default(none) }}"}': Presence.SOMETIMES,
     "{type: string, value: \"{{ inputs.text if inputs.text == 'a' else none }}\"}": Presence.SOMETIMES,
-    '{type: "string[]", value: ["{{ inputs.mood }}"]}': Presence.UNKNOWN,
+    '{type: "string[]", value: ["{{ inputs.mood | default(inputs.text) }}"]}': Presence.UNKNOWN,
 }
 
 
@@ -235,15 +236,20 @@ def test_a_name_is_found_in_the_file(path: str) -> None:
     assert (position.line, position.column) == PLACES[path]
 
 
-def test_a_flow_without_a_file_is_told_once_and_its_numbers_stay(catalog: Catalog, tmp_path: Path) -> None:
+def test_a_flow_goes_only_where_its_removal_is_confirmed_and_its_numbers_stay(catalog: Catalog, tmp_path: Path) -> None:
     bundle_of(tmp_path, catalog, {"a.yaml": FLOW, "b.yaml": FLOW.replace("mail", "post")})
     (tmp_path / "flows" / "a.yaml").unlink()
     generated = generate(Project.at(tmp_path), catalog)
     (found,) = generated.diagnostics
     proto = Path("proto/promptflow_api/flows/mail/v1/mail.proto")
-    assert (found.code, found.file, found.is_error) == ("removed-flow", proto.as_posix(), False)
+    assert (found.code, found.file, found.is_error) == ("removed-flow", proto.as_posix(), True)
     assert "no file declares flow `mail` v1 any more" in found.message
-    write(Project.at(tmp_path), generated)
+    assert "`removed: [mail@1]`" in found.hint
+    assert generated.files == {}
+    (tmp_path / "promptflow.yaml").write_text("removed: [mail@2, mail@1]\n")
+    confirmed = generate(Project.at(tmp_path), catalog)
+    assert confirmed.diagnostics == ()
+    write(Project.at(tmp_path), confirmed)
     assert generate(Project.at(tmp_path), catalog).diagnostics == ()
     assert not (tmp_path / proto).exists()
     assert (tmp_path / proto).with_suffix(".lock.yaml").exists()

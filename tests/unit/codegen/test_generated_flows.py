@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.codegen.pipeline import check, number
+from tests.unit.codegen.pipeline import check, flow_text, number
 from tests.unit.codegen.root import ROOT
 
 from promptflow_codegen.bundle import Bundle, load_bundle
@@ -78,7 +77,10 @@ def field(draw: st.DrawFn, name: str, depth: int) -> dict[str, Any]:
 @st.composite
 def flows(draw: st.DrawFn) -> dict[str, Any]:
     """A flow that passes the check: inputs of any type, steps of four executors, perhaps outputs."""
-    inputs = [*(one for one in draw(fields()) if one["name"] != "anything"), {"name": "anything", "type": "json"}]
+    inputs = [
+        *(one for one in draw(fields()) if one["name"] != "anything"),
+        {"name": "anything", "type": "json", "required": True},
+    ]
     steps = [draw(step(name)) for name in draw(names)]
     flow: dict[str, Any] = {"name": draw(st.sampled_from(("google", "buf", "v1", "mail_triage"))), "inputs": inputs}
     flow |= {"version": draw(st.integers(1, 3)), "description": draw(texts), "steps": steps}
@@ -135,7 +137,7 @@ def contract() -> dict[str, str]:
 def test_every_flow_that_passes_the_check_compiles_and_is_read_back(
     flow: dict[str, Any], catalog: Catalog, contract: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    checked = check(yaml.safe_dump(flow, sort_keys=False, allow_unicode=True), catalog)
+    checked = check(flow_text(flow), catalog)
     file, lock = number(checked)
     files = compile_descriptors({**contract, file.path: emit_proto(file)})
     (compiled,) = (one for one in files.file if one.name == file.path)

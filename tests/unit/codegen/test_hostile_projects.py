@@ -65,6 +65,29 @@ def fields(count: int) -> str:
     return "".join(f"  - {{name: {name}}}\n" for name in letters)
 
 
+def word(index: int) -> str:
+    return "s_" + "".join("abcdefghij"[int(digit)] for digit in str(index))
+
+
+def guarded(steps: int, conjuncts: int, reads: int) -> str:
+    """Steps under long conditions that read each other under others; the first one is a mistake."""
+    lines = ["name: b\ninputs:\n  - {name: text, required: true}\nsteps:\n  - {name: x, executor: none, config: {}}"]
+    for index in range(steps):
+        others = [f"steps.{word(index - 1)} is defined"] if index else []
+        condition = " and ".join([*(f"inputs.text != '{index} {one}'" for one in range(conjuncts)), *others])
+        value = "".join(
+            f"{{{{ steps.{word((index - 1 - read) % index)}.value if inputs.text != '{index} {read}' else '' }}}}"
+            for read in range(reads if index else 0)
+        )
+        step = f'name: {word(index)}, executor: transform, condition: "{{{{ {condition} }}}}"'
+        lines.append(f'  - {{{step}, config: {{value: "{value}"}}}}')
+    return "\n".join(lines) + "\n"
+
+
+def misspelt(reads: int) -> str:
+    return named("b").replace('"{{ inputs.text }}"', '"' + "{{ inputs.txt }}" * reads + '"')
+
+
 FILES: Mapping[str, Case] = {
     "ten megabytes": Case(file(b"a: b\n" * 2_000_000), ("too-large",)),
     "one line of a megabyte": Case(file(b"name: " + b"a" * 1_000_000), ("bad-name", "missing-key")),
@@ -90,6 +113,10 @@ FILES: Mapping[str, Case] = {
         ),
         ("bad-type",),
     ),
+    "a hundred conditions of ten parts around twenty reads each": Case(
+        file(guarded(100, 10, 20)), ("unknown-executor", "too-many")
+    ),
+    "a template of 4,000 mistakes": Case(file(misspelt(4_000)), ("unknown-input", "too-many")),
     "two flows of one name": Case(file(FLOW), ("duplicate-flow",)),
     "inputs that JSON cannot tell apart": Case(
         file(named("b").replace("name: mood", "name: t_e_xt")), ("name-collision",)

@@ -324,6 +324,9 @@ def test_files_of_others_in_the_projects_package_are_not_drift(tmp_path: Path, c
         (tmp_path / path).write_text("mine")
     (tmp_path / "flows" / "greet.yaml").rename(tmp_path / "flows" / "renamed.yaml")
     (tmp_path / "flows" / "renamed.yaml").write_text(GREET.replace("greet", "renamed"))
+    with (tmp_path / "promptflow.yaml").open("a") as settings:
+        settings.write("removed: [greet@1]\n")
+    project = Project.at(tmp_path)
     generated = generate(project, catalog)
     stale = {path.as_posix() for path in drift(project, generated) if path not in generated.files}
     assert stale == {

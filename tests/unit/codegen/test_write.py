@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from promptflow_codegen.bundle import load_bundle
+from promptflow_codegen.bundle import CURRENT, Bundle, load_bundle
 from promptflow_codegen.generate import Generated, generate
 from promptflow_codegen.project import Project
-from promptflow_codegen.write import WriteError, drift, save_bundle, write
+from promptflow_codegen.write import KEPT_BUNDLES, WriteError, drift, prune_bundles, save_bundle, write
 from promptflow_core.executor import Catalog
 
 FLOW = """name: {name}
@@ -64,6 +67,7 @@ def test_what_was_edited_and_what_is_missing_is_drift(project: Project, catalog:
 def test_a_flow_that_goes_takes_its_files_and_leaves_its_lock(project: Project, catalog: Catalog) -> None:
     write(project, generate(project, catalog))
     (project.flows_dir / "second.yaml").unlink()
+    project = replace(project, removed=("second@1",))
     generated = generate(project, catalog)
     stale = drift(project, generated)
     assert {path.name for path in stale} >= {"second.proto", "second_pb2.py", "second_pb2.pyi", "second_pb2_grpc.py"}
@@ -79,7 +83,7 @@ def test_a_flow_that_returns_has_its_numbers(project: Project, catalog: Catalog)
     write(project, generate(project, catalog))
     proto = next(project.proto_dir.rglob("second.proto")).read_text()
     flow.unlink()
-    write(project, generate(project, catalog))
+    write(project, generate(replace(project, removed=("second@1",)), catalog))
     flow.write_text(text)
     write(project, generate(project, catalog))
     assert next(project.proto_dir.rglob("second.proto")).read_text() == proto
@@ -139,3 +143,42 @@ def test_two_that_save_one_bundle_at_once_both_succeed(project: Project, catalog
         folders = list(pool.map(lambda _: save_bundle(bundle, project.bundles_dir), range(8)))
     assert set(folders) == {project.bundles_dir / bundle.digest}
     assert load_bundle(project.bundles_dir).digest == bundle.digest
+
+
+def test_bundles_that_no_run_may_pin_go_and_all_others_stay(tmp_path: Path) -> None:
+    keep_s, day_s = 7 * 86_400.0, 86_400.0
+    bundles = [Bundle.of(f"{number}".encode(), ()) for number in range(KEPT_BUNDLES + 3)]
+    for bundle in bundles:
+        save_bundle(bundle, tmp_path)
+    (tmp_path / ".staging.of_a_writer_that_was_killed").mkdir()
+    prune_bundles(tmp_path, keep_s=keep_s)
+    assert stored(tmp_path) == {bundle.digest for bundle in bundles}, "the youngest may be pinned"
+    assert not [*tmp_path.glob(".staging.*")]
+
+    # The first is the current one again, so that it may be pinned from now on.
+    save_bundle(bundles[0], tmp_path)
+    prune_bundles(tmp_path, keep_s=keep_s, now=lambda: time.time() + keep_s + day_s)
+    kept = {bundle.digest for bundle in (bundles[0], *bundles[-KEPT_BUNDLES + 1 :])}
+    assert stored(tmp_path) == kept
+
+    prune_bundles(tmp_path / "none", keep_s=keep_s)
+    assert current_digest(tmp_path) == bundles[0].digest
+
+
+def test_a_bundle_is_as_old_as_its_last_moment_as_the_current_one(tmp_path: Path) -> None:
+    first, *others = [Bundle.of(f"{number}".encode(), ()) for number in range(KEPT_BUNDLES + 2)]
+    save_bundle(first, tmp_path)
+    long_ago = time.time() - 86_400
+    os.utime(tmp_path / first.digest, (long_ago, long_ago))
+    for bundle in others:
+        save_bundle(bundle, tmp_path)
+    prune_bundles(tmp_path, keep_s=3_600)
+    assert first.digest in stored(tmp_path), "it was current until a moment ago"
+
+
+def stored(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if path.is_dir()}
+
+
+def current_digest(folder: Path) -> str:
+    return (folder / CURRENT).read_text().strip()

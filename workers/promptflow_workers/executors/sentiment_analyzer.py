@@ -53,6 +53,17 @@ class SentimentAnalyzer(BaseExecutor[SentimentAnalyzerConfig, SentimentAnalyzerO
     def __init__(self) -> None:
         self._classifier: TextClassifier | None = None
 
+    @classmethod
+    def models(cls) -> tuple[str, ...]:
+        """The model that is found here, with its version and what its files hash to."""
+        from promptflow_workers.models.locate import find_model  # noqa: PLC0415 - yaml
+
+        try:
+            manifest = find_model(Settings.from_environment(os.environ), MODEL).manifest
+        except FlowError:
+            return (MODEL,)
+        return (f"{MODEL}@{manifest.version}+{manifest.digest}",)
+
     async def start(self) -> None:
         """Fetch the weights where they are missing, load and warm the model.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Annotated
 
@@ -99,6 +100,12 @@ class ModelManifest(_Part):
     tolerance: Tolerance
     examples: tuple[Example, ...] = ()
     metrics: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Equal for manifests of the same files, so that what changed without a new version is seen."""
+        files = (self.graph, *self.remote_files)
+        return hashlib.sha256("".join(file.sha256 for file in files).encode()).hexdigest()[:12]
 
     @property
     def remote_files(self) -> tuple[RemoteFile, ...]:

@@ -13,6 +13,7 @@ import { Relay } from "../e2e/cutting.js";
 
 const [executablePath = "", gateway = "", folder = "", letter = "", screenshot = ""] = process.argv.slice(2);
 const HTML = `<!doctype html><html lang="en"><meta charset="utf-8"><title>PromptFlow</title>
+<link rel="icon" href="data:,">
 <style>body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem; color: #1d2433 } li { margin: .15rem 0 }</style>
 <h1>PromptFlow in a browser</h1><ol id="events"></ol><script type="module" src="page.js"></script></html>`;
 const FLAGS = [
@@ -44,9 +45,16 @@ const browser = await chromium.launch({ executablePath, args: FLAGS, timeout: 30
 try {
   const page = await browser.newPage();
   const said: string[] = [];
+  const errors: string[] = [];
+  const keys = new Set<string | undefined>();
   let cuts = 0;
-  page.on("console", (message) => said.push(message.text()));
-  page.on("pageerror", (error) => said.push(String(error)));
+  page.on("console", (message) => said.push(`${message.type()}: ${message.text()}`));
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("request", (request) => {
+    if (request.method() === "POST") {
+      keys.add(request.headers()["x-api-key"]);
+    }
+  });
   await page.exposeFunction("onFlowEvent", (sequence: number) => {
     if (sequence === 3 || sequence === 6) {
       cuts += 1;
@@ -58,7 +66,7 @@ try {
   await page.waitForFunction("document.body.dataset.found !== undefined", undefined, { timeout: 40_000 });
   await page.screenshot({ path: screenshot });
   const found = JSON.parse((await page.getAttribute("body", "data-found")) ?? "{}") as object;
-  process.stdout.write(`${JSON.stringify({ ...found, cuts, said, browser: browser.version() })}\n`);
+  process.stdout.write(`${JSON.stringify({ ...found, cuts, said, errors, keys: [...keys], browser: browser.version() })}\n`);
 } finally {
   await browser.close();
   relay.close();

@@ -8,8 +8,9 @@ from typing import Any, cast
 from google.api import annotations_pb2  # type: ignore[import-untyped]
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
+
+from promptflow_codegen.descriptors import pool_of
 
 _HTTP: Any = annotations_pb2.http
 _VERBS = ("get", "post", "put", "patch", "delete")
@@ -34,9 +35,7 @@ class Annotations:
 
     def __init__(self, files: FileDescriptorSet) -> None:
         """`files` are in dependency order."""
-        self._pool = DescriptorPool()
-        for file in files.file:
-            self._pool.AddSerializedFile(file.SerializeToString())
+        self._pool = pool_of(files.file)
         self._paths = [file.name for file in files.file if file.service]
         options = self._pool.FindMessageTypeByName("google.protobuf.FieldOptions")
         self._options: Any = GetMessageClass(options)

@@ -38,7 +38,7 @@ _INT64: Schema = {"type": "string", "format": "int64", "pattern": "^-?[0-9]{1,19
 _INT64_GIVEN: Schema = {
     "type": ["integer", "string"],
     "format": "int64",
-    "pattern": "^-?[0-9]{1,18}$",
+    "pattern": "^(-?[0-9]{1,18}|-?[1-8][0-9]{18})$",
     "minimum": -(2**63),
     "maximum": 2**63 - 1,
 }
@@ -187,10 +187,10 @@ def _bounds(rules: Any | None, low: str, high: str, lowest: str, highest: str) -
 def _or_empty(schema: Schema, rules: Any | None) -> Schema:
     """An optional list may be empty whatever its least length: an empty list is an absent one."""
     least = schema.pop("minItems", None)
+    if rules is not None and rules.required:
+        return {**schema, "minItems": max(1, least or 1)}
     if least is None:
         return schema
-    if rules is not None and rules.required:
-        return {**schema, "minItems": least}
     return {**schema, "anyOf": [{"maxItems": 0}, {"minItems": least}]}
 
 

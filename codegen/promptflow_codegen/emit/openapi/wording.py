@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from promptflow_codegen.emit.openapi.schemas import Schema
-from promptflow_core.types import FieldType, ListType, MapType, ObjectType, ValueType
+from promptflow_core.types import FieldType, object_in
 
 _REF = "#/components/schemas/"
 
@@ -21,7 +21,7 @@ def describe_fields(schema: Schema, fields: Sequence[FieldType], components: dic
         if words:
             # A sibling of $ref is heard in 3.1, but not by every tool.
             properties[field.name] = {"allOf": [target], **words} if "$ref" in target else {**target, **words}
-        inner = _object_in(field.type)
+        inner = object_in(field.type)
         place = _referred(target)
         if inner is not None and place in components:
             describe_fields(components[place], inner.fields, components)
@@ -32,21 +32,13 @@ def _words_of(field: FieldType) -> Schema:
     parts = [field.description] if field.description else []
     if field.constraints.max_bytes is not None:
         parts.append(f"At most {field.constraints.max_bytes} bytes")
+    if field.constraints.accept:
+        parts.append(f"Media types: {', '.join(field.constraints.accept)}")
     if parts:
         words["description"] = ". ".join(part.rstrip(".") for part in parts)
     if field.default is not None:
         words["default"] = field.default
     return words
-
-
-def _object_in(value_type: ValueType) -> ObjectType | None:
-    match value_type:
-        case ObjectType():
-            return value_type
-        case ListType(element=inner) | MapType(value=inner):
-            return _object_in(inner)
-        case _:
-            return None
 
 
 def _referred(schema: Schema) -> str:

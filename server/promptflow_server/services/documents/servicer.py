@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import grpc
 from google.api import httpbody_pb2  # type: ignore[import-untyped]
@@ -15,6 +15,8 @@ from google.protobuf.wrappers_pb2 import StringValue
 from promptflow_codegen.bundle import Bundle
 from promptflow_codegen.emit.openapi import OPENAPI, openapi_32
 from promptflow_server.gateway.documents import SERVICE
+
+_Made = TypeVar("_Made")
 
 _HttpBody: Any = httpbody_pb2.HttpBody
 _PAGE = Path(__file__).resolve().parent / "page"
@@ -25,7 +27,8 @@ _TYPES: Mapping[str, str] = {
     ".json": "application/json",
 }
 _LIBRARY = ("swagger-ui-bundle.js", "swagger-ui.css")
-_ASSETS = ("docs.js", "docs.css", *_LIBRARY)
+_INDEX, _OWN = "index.html", ("docs.js", "docs.css")
+_ASSETS = (*_OWN, *_LIBRARY)
 _POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -56,12 +59,29 @@ def document_handlers(bundle: Bundle) -> list[grpc.GenericRpcHandler]:
     return [grpc.method_handlers_generic_handler(SERVICE, handlers)]
 
 
+class _Once(Generic[_Made]):
+    """What takes a while to make: made in a thread when it is first asked for, and kept."""
+
+    def __init__(self, make: Callable[[], _Made]) -> None:
+        self._make = make
+        self._made: _Made | None = None
+        self._turn = asyncio.Lock()
+
+    async def get(self) -> _Made:
+        async with self._turn:
+            if self._made is None:
+                self._made = await asyncio.to_thread(self._make)
+            return self._made
+
+
 class _DocumentsServicer:
     """Answers with bodies."""
 
     def __init__(self, documents: Mapping[str, bytes]) -> None:
         self._documents = documents
-        self._newer: bytes | None = None
+        self._newer = _Once(lambda: openapi_32(documents[OPENAPI]))
+        self._own = _Once(_own_files)
+        self._library = _Once(_library_files)
 
     async def openapi_31(self, request: Any, context: Any) -> Any:
         """OpenAPI 3.1."""
@@ -71,15 +91,14 @@ class _DocumentsServicer:
     async def openapi_32(self, request: Any, context: Any) -> Any:
         """OpenAPI 3.2, which knows streams; made when it is first asked for."""
         del request
-        if self._newer is None:
-            self._newer = await asyncio.to_thread(openapi_32, await self._openapi(context))
-        return await self._answer(self._newer, context)
+        await self._openapi(context)
+        return await self._answer(await self._newer.get(), context)
 
     async def page(self, request: Any, context: Any) -> Any:
         """The page for people."""
         del request
         await context.send_initial_metadata((("content-security-policy", _POLICY), ("cache-control", "no-cache")))
-        return _body("index.html", (_PAGE / "index.html").read_bytes())
+        return _body(_INDEX, (await self._own.get())[_INDEX])
 
     async def asset(self, request: Any, context: Any) -> Any:
         """A script or a sheet of the page."""
@@ -87,8 +106,8 @@ class _DocumentsServicer:
         if name not in _ASSETS:
             await context.abort(grpc.StatusCode.NOT_FOUND, "the page has no such part; it is at /docs")
         await context.send_initial_metadata((("cache-control", f"max-age={_ASSET_MAX_AGE_S}"),))
-        folder = _library_folder() if name in _LIBRARY else _PAGE
-        return _body(name, (folder / name).read_bytes())
+        files = await (self._library if name in _LIBRARY else self._own).get()
+        return _body(name, files[name])
 
     async def _openapi(self, context: Any) -> bytes:
         if OPENAPI not in self._documents:
@@ -102,6 +121,15 @@ class _DocumentsServicer:
 
 def _body(name: str, content: bytes) -> Any:
     return _HttpBody(content_type=_TYPES[Path(name).suffix], data=content)
+
+
+def _own_files() -> Mapping[str, bytes]:
+    return {name: (_PAGE / name).read_bytes() for name in (_INDEX, *_OWN)}
+
+
+def _library_files() -> Mapping[str, bytes]:
+    folder = _library_folder()
+    return {name: (folder / name).read_bytes() for name in _LIBRARY}
 
 
 def _library_folder() -> Path:

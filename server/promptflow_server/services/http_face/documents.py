@@ -25,7 +25,7 @@ from promptflow_core.values import NativeValue
 from promptflow_server.services.codec import encode_message
 from promptflow_server.services.contracts import FlowContract, Message
 from promptflow_server.services.http_face.reserved_names import ReservedNames
-from promptflow_server.services.http_face.scalar_forms import FORMS, enum_form, shown, suggestion
+from promptflow_server.services.http_face.scalar_forms import FORMS, STAND_INS, enum_form, shown, suggestion
 from promptflow_server.services.submission import Submission
 
 MAX_TOLD = 100
@@ -61,7 +61,8 @@ class DocumentReader:
 
         What the flow has given up is passed over, for clients of earlier versions send it.
         """
-        values, violations = self._shaped(self.reserved.left_out_of(document))
+        document = self.reserved.left_out_of(document)
+        values, violations = self._shaped(document)
         request = self._contract.execute_request()
         given: dict[str, NativeValue] = {}
         names = {field.name for field in self._contract.plan.inputs.fields}
@@ -69,11 +70,13 @@ class DocumentReader:
             try:
                 _encode(name, value, request)
             except CoercionError as error:
+                request.ClearField(name)
                 violations.append(Violation(error.path, error.message))
                 continue
             if name in names:
                 given[name] = value
-        return Submission(request, given, tuple(violations))
+        unread = frozenset(name for name in document if name in names and document[name] is not None) - given.keys()
+        return Submission(request, given, tuple(violations), unread=unread)
 
     def _shaped(self, document: Mapping[str, Any]) -> tuple[dict[str, NativeValue], list[Violation]]:
         try:
@@ -82,7 +85,7 @@ class DocumentReader:
             mistakes = error.errors(include_url=False, include_input=True)
         violations = [self._violation_of(mistake) for mistake in mistakes[:MAX_TOLD]]
         try:
-            return _native(self._model.model_validate(_without(document, mistakes)), self.shape), violations
+            return _native(self._model.model_validate(_without(document, mistakes, self.shape)), self.shape), violations
         except ValidationError:
             return {}, violations
 
@@ -164,26 +167,67 @@ def _locate(place: Sequence[str | int], shape: ObjectType) -> tuple[str, ObjectT
     for part in place:
         if isinstance(current, ObjectType):
             path += f".{part}" if path else str(part)
-            field = current.field(str(part))
-            holder, current = current, None if field is None else field.type
+            holder = current
         elif isinstance(current, ListType | MapType):
             path += f"[{part}]"
-            current = current.element if isinstance(current, ListType) else current.value
+        current = _type_inside(current, part)
     return path, holder
 
 
-def _without(document: Mapping[str, Any], mistakes: Sequence[ErrorDetails]) -> Mapping[str, Any]:
-    """A copy that lacks every mistake: its own key, or that of the list that holds it."""
+def _without(document: Mapping[str, Any], mistakes: Sequence[ErrorDetails], shape: ObjectType) -> Mapping[str, Any]:
+    """A copy that lacks every mistake; an item of a list or map has a stand-in, so that all others keep their places.
+
+    Where there are more mistakes than are told, the copy lacks the whole inputs that have one.
+    """
+    if len(mistakes) > MAX_TOLD:
+        damaged = {mistake["loc"][0] for mistake in mistakes}
+        return {name: value for name, value in document.items() if name not in damaged}
     rest: dict[str, Any] = copy.deepcopy(dict(document))
     for mistake in mistakes:
-        holder: dict[Any, Any] = rest
-        key: str | int = ""
-        current: Any = rest
-        for part in mistake["loc"]:
-            if isinstance(current, dict):
-                holder, key = current, part  # pyright: ignore[reportUnknownVariableType]
-                current = holder.get(part)
-            elif isinstance(current, list) and isinstance(part, int):
-                current = current[part]  # pyright: ignore[reportUnknownVariableType]
-        holder.pop(key, None)
+        _take_out(mistake["loc"], rest, shape)
     return rest
+
+
+def _take_out(place: Sequence[str | int], holder: Any, holder_type: ValueType | None) -> None:
+    part, *further = place
+    part_type = _type_inside(holder_type, part)
+    inner: Any = holder[part]
+    if further and _has(inner, further[0]):
+        _take_out(further, inner, part_type)
+    elif isinstance(holder_type, ListType | MapType) and part_type is not None:
+        holder[part] = _stand_in(part_type)
+    else:
+        del holder[part]
+
+
+def _has(holder: Any, part: str | int) -> bool:
+    match holder:
+        case dict():
+            return part in holder
+        case list():
+            return isinstance(part, int) and part < len(holder)  # pyright: ignore[reportUnknownArgumentType]
+        case _:
+            return False
+
+
+def _type_inside(value_type: ValueType | None, part: str | int) -> ValueType | None:
+    match value_type:
+        case ObjectType():
+            field = value_type.field(str(part))
+            return None if field is None else field.type
+        case ListType(element=inner) | MapType(value=inner):
+            return inner
+        case _:
+            return None
+
+
+def _stand_in(value_type: ValueType) -> Any:
+    match value_type:
+        case ScalarType(scalar=kind):
+            return STAND_INS[kind]
+        case EnumType(values=values):
+            return values[0]
+        case ListType():
+            return []
+        case MapType() | ObjectType():
+            return {}

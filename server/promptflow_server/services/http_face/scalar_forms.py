@@ -19,7 +19,8 @@ from pydantic_core import PydanticCustomError
 from promptflow_core.coercion import INT32, INT64, CoercionError, coerce
 from promptflow_core.types import SCALARS, Kind
 from promptflow_core.values import FileRef, NativeValue
-from promptflow_server.services.codec import RemoteFile, Upload, plain_json
+from promptflow_server.services.codec import RemoteFile, Upload
+from promptflow_server.services.json_values import plain_json
 
 _INTEGER = re.compile(r"-?\d{1,19}")
 _FILE_SOURCES = ("content", "file_id", "uri")
@@ -165,3 +166,17 @@ FORMS: Mapping[Kind, Callable[[Any], Any]] = {
     Kind.JSON: plain_json,
 }
 """How each kind of scalar is read; raises PydanticCustomError."""
+
+STAND_INS: Mapping[Kind, Any] = {
+    Kind.STRING: "",
+    Kind.INTEGER: 0,
+    Kind.INT32: 0,
+    Kind.NUMBER: 0.0,
+    Kind.BOOLEAN: False,
+    Kind.BYTES: b"",
+    Kind.FILE: {},
+    Kind.TIMESTAMP: "1970-01-01T00:00:00Z",
+    Kind.DURATION: "0s",
+    Kind.JSON: None,
+}
+"""A value of each kind that its form reads."""

@@ -17,7 +17,8 @@ from promptflow_codegen.emit.schema import emit_schema
 from promptflow_codegen.generate import generate
 from promptflow_codegen.plan import FlowPlan
 from promptflow_codegen.project import Project
-from promptflow_codegen.read import FLOW_KEYS, OUTPUT_KEYS, RETRY_KEYS, STEP_KEYS
+from promptflow_codegen.read import FLOW_KEYS, OUTPUT_KEYS
+from promptflow_codegen.read_steps import RETRY_KEYS, STEP_KEYS
 from promptflow_codegen.source import parse_source
 from promptflow_codegen.tree import to_plain
 from promptflow_core.executor import Catalog
@@ -106,6 +107,8 @@ def test_editors_find_the_schema_of_a_shipped_flow(path: str) -> None:
 INPUT = {"name": "text", "type": "string"}
 STEP = {"name": "x", "executor": "sentiment_analyzer", "config": {"text": "{{ inputs.text }}"}}
 
+TRANSFORM = {"name": "x", "executor": "transform"}
+
 
 def flow(**changes: Any) -> dict[str, Any]:
     return {"name": "a", "inputs": [INPUT], "steps": [STEP], **changes}
@@ -130,6 +133,17 @@ MISTAKES: Mapping[str, dict[str, Any]] = {
         steps=[{"name": "x", "flow": "sentiment_analysis", "config": {"text": "a", "b": 1}}]
     ),
     "a condition that is no template": flow(steps=[STEP | {"condition": "true"}]),
+    "an unknown type of a transform": flow(steps=[TRANSFORM | {"config": {"value": "a", "type": "strng"}}]),
+    "an unknown type of a combined field": flow(
+        steps=[
+            {"name": "x", "executor": "combine", "config": {"fields": [{"name": "a", "type": "strng", "value": "b"}]}}
+        ]
+    ),
+    "a combined field without its value": flow(
+        steps=[{"name": "x", "executor": "combine", "config": {"fields": [{"name": "a"}]}}]
+    ),
+    "a name of the item without a list": flow(steps=[STEP | {"as": "word"}]),
+    "a bound on what runs at once without a list": flow(steps=[STEP | {"max_parallel": 2}]),
     "an unknown type": flow(inputs=[INPUT | {"type": "strng"}]),
     "lists in lists": flow(inputs=[INPUT | {"type": "string[][]"}]),
     "an object without fields": flow(inputs=[INPUT | {"type": "object[]"}]),

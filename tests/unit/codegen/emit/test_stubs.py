@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import keyword
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,15 @@ def test_modules_import_nothing_that_a_client_does_not_have(catalog: Catalog) ->
             elif isinstance(node, ast.Import):
                 imported |= {name.name for name in node.names}
     assert {name for name in imported if name.split(".")[0] == "buf" or name.startswith("google.api")} == set()
+
+
+def test_values_that_are_words_of_python_leave_modules_that_can_be_read(catalog: Catalog) -> None:
+    values = ", ".join(word for word in keyword.kwlist if word.islower())
+    text = TEXT.replace("inputs:", f"inputs:\n  - {{name: mood, type: enum, values: [{values}]}}")
+    modules = emit_stubs(compile_flow(text, catalog))
+    for module in modules.values():
+        ast.parse(module)
+    assert "VALUE_UNSPECIFIED: _ClassVar[ExecuteRequest.Mood.Value]" in modules["promptflow_api/flows/a/v1/a_pb2.pyi"]
 
 
 def test_modules_work_in_a_process_of_their_own(catalog: Catalog, tmp_path: Path) -> None:

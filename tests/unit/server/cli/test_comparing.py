@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from promptflow_server.cli.comparing import DiffFormat, diff_command
+from promptflow_server.cli.comparing import diff_command
+from promptflow_server.cli.diff_formats import DiffFormat
 from promptflow_server.cli.failures import CommandError
 from promptflow_server.cli.generating import generate_command
 
@@ -236,6 +237,20 @@ def test_without_git_it_is_said(repository: Repository, monkeypatch: pytest.Monk
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CommandError, match="needs git, which is not installed"):
         diff_command(repository.project, "HEAD")
+
+
+@pytest.mark.parametrize("variable", ["GIT_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_WORK_TREE"])
+def test_another_repository_that_the_environment_names_is_not_asked(
+    repository: Repository, diff: Said, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
+) -> None:
+    other = Repository(tmp_path / "other", "")
+    other.write(LOWER)
+    other.commit(is_generated=False)
+    places = {"GIT_INDEX_FILE": "index", "GIT_OBJECT_DIRECTORY": "objects", "GIT_WORK_TREE": ".."}
+    repository.write(OPTIONAL)
+    expected = diff("HEAD")
+    monkeypatch.setenv(variable, str(other.root / ".git" / places.get(variable, "")))
+    assert diff("HEAD") == expected
 
 
 def test_the_status_tells_a_break(repository: Repository) -> None:

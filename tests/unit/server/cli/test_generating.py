@@ -3,13 +3,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from promptflow_codegen.bundle import load_bundle
 from promptflow_codegen.diagnostics_formats import DiagnosticsFormat
+from promptflow_codegen.generate import generate
 from promptflow_codegen.project import Project
+from promptflow_codegen.reuse import notes_path
+from promptflow_core.registry import ExecutorRegistry
 from promptflow_server.cli.failures import CommandError
 from promptflow_server.cli.generating import check_command, generate_command
 
@@ -58,6 +62,33 @@ def test_check_names_what_is_not_as_generated_and_mends_nothing(
         check_command(project)
     assert f"{PROTO}:1:1: error[out-of-date]: not as it would be generated" in capsys.readouterr().out
     assert (project / PROTO).read_text() == "edited by hand"
+
+
+def noted(data: bytes) -> bytes:
+    """What notes hold of a file."""
+    return sha256(b"%d " % len(data) + data).hexdigest()[:32].encode()
+
+
+def test_check_believes_nothing_that_the_project_brings_along(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "clients" / "python").mkdir(parents=True)
+    generate_command(project)
+    stub = "promptflow_api/flows/shout/v1/shout_pb2.py"
+    path = project / "clients" / "python" / stub
+    was, edited = path.read_bytes(), path.read_bytes() + b"# and more\n"
+    path.write_bytes(edited)
+    # The notes of an earlier run, where a checkout could bring them, agree with the edit.
+    notes = generate(Project.at(project), ExecutorRegistry.load().catalog()).notes
+    changed = notes.replace(noted(was), noted(edited))
+    assert changed != notes
+    cache = project / ".promptflow" / "cache"
+    for place in (cache / "generated.json", notes_path(cache, Project.at(project))):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(changed)
+    with pytest.raises(CommandError, match="1 generated file is out of date"):
+        check_command(project)
+    assert f"clients/python/{stub}:1:1: error[out-of-date]" in capsys.readouterr().out
 
 
 def test_a_wrong_flow_is_shown_with_its_place_and_nothing_is_written(

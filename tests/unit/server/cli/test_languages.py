@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -30,10 +31,15 @@ def project(tmp_path: Path) -> Path:
 
 def generate(project: Path, *arguments: str, path: str | None = None) -> tuple[int, str]:
     """Status and output of the command; `path` in the place of PATH."""
-    environment = os.environ | ({"PATH": path, "HOME": path, "GOPATH": path, "GOBIN": path} if path is not None else {})
-    command = [sys.executable, "-m", "promptflow_server.cli", "generate", "--project", str(project), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False, env=environment)
+    done = command(project, *arguments, path=path)
     return done.returncode, done.stdout + done.stderr
+
+
+def command(project: Path, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
+    """The command, run in a process of its own."""
+    environment = os.environ | ({"PATH": path, "HOME": path, "GOPATH": path, "GOBIN": path} if path is not None else {})
+    words = [sys.executable, "-m", "promptflow_server.cli", "generate", "--project", str(project), *arguments]
+    return subprocess.run(words, capture_output=True, text=True, timeout=50, check=False, env=environment)
 
 
 def files(folder: Path) -> set[str]:
@@ -114,3 +120,59 @@ def test_a_tool_that_is_missing_is_named_with_what_brings_it(
     assert status == 1
     assert re.search(f"is not installed: .*({package})", said), said
     assert files(tmp_path) == before
+
+
+def test_a_package_that_cannot_be_written_leaves_the_tree_as_it_was(project: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "python" / "acme").mkdir(parents=True)
+    (out / "python" / ".promptflow.json").write_text('{"format": 1, "files": {}}')
+    (out / "python" / "acme" / "client.py").write_text("mine")
+    before = files(tmp_path)
+    status, said = generate(project, "--lang", "python", "--out", str(out))
+    assert (status, "client.py was not generated and is in the way" in said) == (1, True), said
+    assert files(tmp_path) == before
+
+
+def test_a_tree_that_cannot_be_written_leaves_the_packages_as_they_were(project: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (project / "proto").write_text("a file where a folder should be")
+    before = files(tmp_path)
+    status, said = generate(project, "--lang", "python", "--out", str(out))
+    assert (status, said.startswith("error: ")) == (1, True), said
+    assert files(tmp_path) == before
+
+
+# What a plugin may do wrong, as a shell does it.
+BROKEN = {
+    "it fails": ("echo no such edition >&2; exit 3", "ended with status 3 and says: no such edition"),
+    "it answers nonsense": ("printf '\\377nonsense'", "answers what no plugin of protoc answers"),
+    "it refuses": ("printf '\\012\\002no'", "says: no"),
+}
+
+
+@pytest.mark.parametrize(("script", "says"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_plugin_that_fails_is_told_in_a_line_and_writes_nothing(
+    project: Path, tmp_path: Path, script: str, says: str
+) -> None:
+    with (project / "promptflow.yaml").open("a") as settings:
+        settings.write("go_package: example.com/acme\n")
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("protoc-gen-go", "protoc-gen-go-grpc"):
+        (programs / name).write_text(f"#!/bin/sh\ncat >/dev/null\n{script}\n")
+        (programs / name).chmod(0o755)
+    before = files(tmp_path)
+    arguments = ("--lang", "python,go", "--out", str(tmp_path / "out"))
+    status, said = generate(project, *arguments, path=f"{programs}{os.pathsep}{os.environ['PATH']}")
+    assert (status, len(said.splitlines())) == (1, 1), said
+    assert said.startswith("error: ") and says in said
+    assert files(tmp_path) == before
+
+
+def test_a_format_for_tools_holds_for_packages_too(project: Path, tmp_path: Path) -> None:
+    arguments = ("--lang", "python", "--out", str(tmp_path / "out"), "--format", "json")
+    done = command(project, *arguments)
+    assert (done.returncode, json.loads(done.stdout)["diagnostics"]) == (0, []), done.stderr
+    (project / "flows" / "greet.yaml").write_text(FLOW.replace("inputs.who", "inputs.whom"))
+    done = command(project, *arguments)
+    assert (done.returncode, len(json.loads(done.stdout)["diagnostics"])) == (1, 1), done.stderr

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
+import tracemalloc
+from collections import deque
 from dataclasses import replace
 
 import pytest
@@ -11,10 +14,17 @@ from tests.unit.server.engine.playbook import NOW, Playbook, done, failed, progr
 from promptflow_core.errors import Reason
 from promptflow_core.records import ExecutionStatus
 from promptflow_core.retry import RetryPolicy
-from promptflow_server.engine.batches import ITEMS_PER_TURN
+from promptflow_server.engine.fan_out import ITEMS_PER_TURN
 from promptflow_server.engine.machine import MAX_OPENS
 from promptflow_server.engine.run_state import MAX_LIVE_ITEMS
-from promptflow_server.engine.transitions import Announce, CancelRequested, Opened
+from promptflow_server.engine.transitions import (
+    Announce,
+    CallFinished,
+    CancelRequested,
+    Opened,
+    RunEvent,
+    StartCall,
+)
 
 THREE = RetryPolicy(max_attempts=3, initial_ms=100, max_ms=1000)
 
@@ -113,6 +123,31 @@ def test_one_turn_begins_a_bounded_number_of_items_and_the_next_comes_at_once() 
         turns += 1
     assert turns == MAX_LIVE_ITEMS / ITEMS_PER_TURN
     assert len(play.state.live) == MAX_LIVE_ITEMS
+
+
+def test_a_turn_of_a_long_run_copies_no_more_than_one_of_a_short_run() -> None:
+    assert median_bytes_of_a_turn(items=10_000) < 2 * median_bytes_of_a_turn(items=1_500)
+
+
+def median_bytes_of_a_turn(items: int) -> float:
+    """What turns with eight answers take of memory while they last, the last of them in a run over a list."""
+    play = Playbook(flow(step("each", "{{ item }}", for_each="{{ inputs.tags }}")), tags=["t"] * items)
+    answer: list[RunEvent] = [Opened()]
+    running: deque[str] = deque()
+    taken: list[int] = []
+    while not play.record.status.is_terminal:
+        if len(play.record.steps) > items - 100 and not tracemalloc.is_tracing():
+            tracemalloc.start()
+        if tracemalloc.is_tracing():
+            before_bytes, _ = tracemalloc.get_traced_memory()
+            tracemalloc.reset_peak()
+        play.on(*answer)
+        if tracemalloc.is_tracing():
+            taken.append(tracemalloc.get_traced_memory()[1] - before_bytes)
+        running.extend(command.call.id for command in play.last.commands if isinstance(command, StartCall))
+        answer = [CallFinished(running.popleft(), output={"value": 1}) for _ in range(min(8, len(running)))]
+    tracemalloc.stop()
+    return statistics.median(taken)
 
 
 def test_a_retryable_failure_is_tried_again_after_its_delay() -> None:

@@ -116,8 +116,16 @@ def test_an_inner_failure_is_the_outer_steps_and_says_where_it_happened() -> Non
     ]
     assert play.record.error is not None
     metadata = play.record.error.metadata
-    told = ("step", "flow", "source", "line", "attempt")
-    assert [metadata[key] for key in told] == ["go/read", "inner", "flows/inner.yaml", "7", "1"]
+    told = ("step", "flow", "source", "line", "attempt", "called_at")
+    assert [metadata[key] for key in told] == ["go/read", "inner", "flows/inner.yaml", "7", "1", "flows/sample.yaml:7"]
+
+
+def test_every_call_on_the_way_to_a_failure_is_told_the_innermost_first() -> None:
+    inner = callee("inner", step("x", "{{ inputs.text.nothing }}"))
+    middle = callee("middle", call("go", inner, {"text": "a"}, line=3))
+    play = Playbook(flow(call("all", middle, line=21)), inner, middle).opened()
+    assert play.record.error is not None
+    assert play.record.error.metadata["called_at"] == "flows/middle.yaml:3, flows/sample.yaml:21"
 
 
 def test_a_template_that_fails_inside_names_the_inner_file() -> None:
@@ -129,13 +137,13 @@ def test_a_template_that_fails_inside_names_the_inner_file() -> None:
 
 
 def test_outputs_that_fail_inside_are_the_inner_flows_failure() -> None:
-    broken = callee("inner", step("x", 1), outputs={"n": "{{ steps.x.value.nothing }}"}, source="flows/inner.yaml")
+    broken = callee("inner", step("x", 1), outputs={"n": "{{ steps.x.value.nothing }}"}, output_lines={"n": 12})
     play = Playbook(flow(call("go", broken)), broken).opened().on(done("go/x", {}))
     assert play.record.status is ExecutionStatus.FAILED
     assert play.record.error is not None
     metadata = play.record.error.metadata
-    assert (metadata["step"], metadata["flow"], metadata["source"]) == ("go", "inner", "flows/inner.yaml")
-    assert "line" not in metadata
+    told = ("step", "flow", "source", "line", "called_at")
+    assert [metadata[key] for key in told] == ["go", "inner", "flows/inner.yaml", "12", "flows/sample.yaml:7"]
 
 
 def test_a_retry_begins_everything_inside_anew_under_other_call_ids() -> None:
@@ -272,12 +280,12 @@ def test_lists_inside_lists_keep_within_what_a_run_may_have_live() -> None:
     while play.state.wake_at_ms == 0:
         play.on()
     assert len(play.state.live) <= MAX_LIVE + 300
-    assert all(batch.live for batch in play.state.batches.values()), "every list goes on"
+    assert all(fan_out.live for fan_out in play.state.fan_outs.values()), "every list goes on"
 
 
 @pytest.mark.parametrize(("outer", "inner"), [(9, 0), (2, 9)])
 def test_a_run_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch, outer: int, inner: int) -> None:
-    monkeypatch.setattr("promptflow_server.engine.attempts.MAX_NESTED", 10)
+    monkeypatch.setattr("promptflow_server.engine.beginning.MAX_NESTED", 10)
     rows = callee("rows", step("x", 1), step("y", "{{ item }}", for_each=f"{{{{ range({inner}) }}}}"))
     play = Playbook(flow(call("each", rows, for_each=f"{{{{ range({outer}) }}}}")), rows).opened()
     assert play.record.error is not None

@@ -71,6 +71,15 @@ def scope(**inputs: Any) -> Scope:
         ("{{ 'a' ~ 1 ~ inputs.tags[0] }}", "a1a"),
         ("{{ inputs.tags + ['c'] }}", ["a", "b", "c"]),
         ("{{ 3 * 'ab' }}", "ababab"),
+        # Fields may be called as methods of a mapping are, and be absent all the same.
+        ("{{ inputs.values is defined }}", False),
+        ("{{ inputs['items'] | default('D') }}", "D"),
+        ("{{ steps.ocr.get | default('D') }}", "D"),
+        ("{{ inputs.tags and inputs.pop is defined }}", False),
+        ("{{ steps.ocr.keys() | list | first }}", "text"),
+        ("{{ inputs.get('count') }}", 0),
+        ("{{ steps.each | sum(attribute='n') }}", 3),
+        ("{{ steps.each | sum('n', 10) }}", 13),
     ],
 )
 def test_values_keep_their_type_and_text_is_text(value: Any, expected: Any) -> None:
@@ -118,6 +127,9 @@ def test_empty_lists_are_lists_though_a_message_does_not_carry_them() -> None:
         ("{{ {1: 2} }}", "the keys of a mapping are strings, not int"),
         ("{{ 2 ** 100 }}", "cannot be stored"),
         ("{{ inputs.text.__class__ }}", "unsafe"),
+        ("{{ inputs.text | truncate(2) }}", "expected length >= 3, got 2"),
+        ("{{ inputs.values }}", "`inputs` has no `values`"),
+        ("{{ inputs.values | upper }}", "`inputs` has no `values`"),
     ],
 )
 def test_what_fails_names_step_template_and_what_is_missing(value: str, says: str) -> None:

@@ -10,17 +10,9 @@ from hypothesis import strategies as st
 
 from promptflow_core.coercion import CoercionError
 from promptflow_core.values import FileRef, NativeValue
-from promptflow_server.services.codec import (
-    MAX_JSON_DEPTH,
-    RemoteFile,
-    Upload,
-    decode_json,
-    decode_message,
-    encode_json,
-    encode_message,
-    plain_json,
-)
+from promptflow_server.services.codec import RemoteFile, Upload, decode_message, encode_message
 from promptflow_server.services.contracts import FlowContract, Message
+from promptflow_server.services.json_values import MAX_JSON_DEPTH, decode_json, encode_json, plain_json
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 INT32 = st.integers(-(2**31), 2**31 - 1)

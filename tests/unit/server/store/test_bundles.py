@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 import pytest
 
@@ -102,3 +102,47 @@ async def test_bundles_stay_while_they_are_served_or_a_run_pins_them(
     clock.now += SLACK_S + 10
     await store.sweep([])
     assert (await store.stored(), await store.get(ONE)) == ([TWO], None)
+
+
+async def one_by_one(store: BundleStore, digests: Iterable[str]) -> None:
+    for digest in digests:
+        await store.keep(digest, b"old")
+
+
+async def test_what_is_needed_has_its_bytes_whatever_is_kept_and_swept_at_once(
+    own_redis_url: str, link: Link, store: BundleStore, clock: Clock
+) -> None:
+    digests = [f"{number:016x}" for number in range(40)]
+    async with Link(own_redis_url) as another:
+        sweeper = BundleStore(another, keep_s=KEEP_S, now=clock)
+        for _ in range(10):
+            for digest in digests:
+                await store.keep(digest, b"old")
+            clock.now += KEEP_S + SLACK_S + 10
+            await asyncio.gather(
+                *([store.keep(digest, b"old") for digest in digests[:20]]),
+                one_by_one(store, reversed(digests[20:])),
+                *([sweeper.sweep([]) for _ in digests]),
+            )
+            assert {*await store.stored()} == {*digests}
+            assert all([await store.has(digest) for digest in digests])
+
+
+async def test_a_command_that_redis_refuses_is_an_error_that_callers_know(link: Link, store: BundleStore) -> None:
+    await link.execute("SET", keys.bundle_current(), "no hash")
+    for ask in (store.current(), store.publish(ONE, b"one", before=None), store.sweep([])):
+        with pytest.raises(FlowError, match="Redis refuses") as caught:
+            await ask
+        assert caught.value.record.reason == "STORE_UNAVAILABLE"
+
+
+async def test_publishing_what_is_published_stores_and_announces_it_again(link: Link, store: BundleStore) -> None:
+    await store.publish(ONE, b"one", before=None)
+    await link.execute("DEL", keys.bundle(ONE))
+    heard: asyncio.Queue[bytes | None] = asyncio.Queue()
+    stop = store.announced(heard.put_nowait)
+    assert await asyncio.wait_for(heard.get(), 5) is None
+    assert await store.publish(ONE, b"one", before=None) == ONE
+    assert await asyncio.wait_for(heard.get(), 5) == ONE.encode()
+    assert await store.get(ONE) == b"one"
+    stop()

@@ -13,8 +13,9 @@ import pytest
 from promptflow_core import keys
 from promptflow_core.errors import ErrorRecord, Reason
 from promptflow_core.records import EventKind, EventRecord, ExecutionRecord, ExecutionStatus, Progress
+from promptflow_server.store.page_tokens import PageTokenError, page_token
 from promptflow_server.store.records import HeadChange
-from promptflow_server.store.run_index import RunFilter, RunIndex, is_entry
+from promptflow_server.store.run_index import RunFilter, RunIndex
 from promptflow_server.store.state import StateManager
 from promptflow_workers.dispatch.link import Link
 
@@ -66,12 +67,12 @@ async def forget(link: Link, run: ExecutionRecord) -> None:
 async def pages(index: RunIndex, wanted: RunFilter = EVERY, *, size: int) -> list[list[str]]:
     """The ids of every page, to the last."""
     found: list[list[str]] = []
-    after = ""
+    token = ""
     while True:
-        page = await index.page(wanted, size=size, after=after)
+        page = await index.page(wanted, size=size, token=token)
         found.append([run.execution_id for run in page.runs])
-        after = page.after
-        if not after:
+        token = page.next_token
+        if not token:
             return found
 
 
@@ -108,7 +109,7 @@ async def test_runs_that_appear_while_paging_neither_repeat_nor_hide_a_run(state
     first = await state.index.page(EVERY, size=4)
     newer = [await add(state, age=age) for age in (9, 5, 0)]
     same_moment = await add(state, age=13)
-    second = await state.index.page(EVERY, size=20, after=first.after)
+    second = await state.index.page(EVERY, size=20, token=first.next_token)
     assert ids(*first.runs) == ids(*runs[:4])
     rest = [name for name in ids(*second.runs) if name != same_moment.execution_id]
     assert rest == ids(*runs[4:])
@@ -184,5 +185,14 @@ async def test_entering_a_run_again_changes_nothing(state: StateManager, link: L
 
 
 @pytest.mark.parametrize("text", ["", "1/2/3/4", "x" * 14 + "/a/b/1", "1" * 14 + "/a/b/x", "1" * 14 + "/a/b"])
-def test_other_texts_are_no_entries(text: str) -> None:
-    assert not is_entry(text)
+async def test_a_token_of_what_is_no_entry_is_refused(state: StateManager, text: str) -> None:
+    with pytest.raises(PageTokenError, match="none of ours"):
+        await state.index.page(EVERY, size=1, token=page_token(text, EVERY.name))
+
+
+async def test_a_token_of_another_list_is_refused(state: StateManager) -> None:
+    for age in range(2):
+        await add(state, age=age)
+    token = (await state.index.page(EVERY, size=1)).next_token
+    with pytest.raises(PageTokenError, match="other filters"):
+        await state.index.page(RunFilter("echo"), size=1, token=token)

@@ -123,12 +123,12 @@ class ConditionalProcessingClient(FlowClientBase[Result, Steps, StepValue]):
         timeout: float | None = None,
         options: Options | None = None,
     ) -> tuple[Result | PromptFlowError, ...]:
-        """Run the flow once for each of `inputs`, all in one call, and give what became of each, in their order.
+        """Run the flow once for each of `inputs`, and give what became of each, in their order.
 
-        A run that fails has its error in its place, and takes nothing from the others.
+        A run that fails, or whose inputs do not fit, has its error in its place.
 
         Raises:
-            PromptFlowError: an input does not fit, so that nothing ran; or the outcomes cannot be learnt.
+            PromptFlowError: the outcomes cannot be learnt; with the same `request_id`, no run is made again.
         """
         return await self._run_batch(inputs, timeout, options)
 

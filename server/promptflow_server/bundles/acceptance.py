@@ -1,18 +1,18 @@
-"""What must hold before a bundle is published: its flows can be served and run here, and break no client."""
+"""What must hold before a bundle is published: its flows can be served and run here, and break no client.
+
+The last is asked of `replacing`; what is here is that this release, with its executors, can do what the plans say.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
-from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
-
 from promptflow_codegen.bundle import Bundle, BundleError
-from promptflow_codegen.evolution import compare_bundles
 from promptflow_codegen.plan import FlowPlan, StepPlan
 from promptflow_core.errors import FlowError, Reason, Violation
 from promptflow_core.registry import ExecutorRegistry
+from promptflow_server.bundles.replacing import only_what_differs, what_breaks
 from promptflow_server.engine.templates import TemplateEngine
 from promptflow_server.services.contracts import Contracts
 
@@ -22,16 +22,16 @@ MOST = 32
 NEEDED = ("promptflow_api.v1.FlowService", "promptflow_api.v1.ExecutionService")
 
 
-def judge(bundle: Bundle, contracts: Contracts, served: Bundle, registry: ExecutorRegistry) -> None:
+def require_acceptable(bundle: Bundle, contracts: Contracts, served: Bundle, registry: ExecutorRegistry) -> None:
     """Nothing, where all servers may serve `bundle` after `served`. Blocking; a second for a thousand new flows.
 
     Raises:
         FlowError: BUNDLE_REFUSED, with every reason as a violation.
     """
-    served, changed = _only_what_differs(served, bundle)
+    served, changed = only_what_differs(served, bundle)
     problems = list(islice(chain(_messages(changed, contracts), _runs(bundle, changed, registry)), MOST))
     # Descriptors that do not hold together cannot be compared.
-    problems = problems or list(islice(_breaks(served, changed, bundle), MOST))
+    problems = problems or list(islice(what_breaks(served, changed, may_drop_flows=True), MOST))
     if problems:
         raise refusal(problems)
 
@@ -45,39 +45,6 @@ def refusal(problems: Sequence[Violation]) -> FlowError:
         f"the bundle is not published: {first.field}: {first.description}{more}",
         violations=tuple(problems),
     )
-
-
-def _only_what_differs(first: Bundle, second: Bundle) -> tuple[Bundle, Bundle]:
-    """Two bundles without the flows that both have just so, plan and file: most flows of most publishes."""
-    files, others = _files_by_package(first), _files_by_package(second)
-    plans = _plans_by_package(second)
-    same = {
-        package
-        for package, found in _plans_by_package(first).items()
-        if plans.get(package) == found and others.get(package) == files.get(package)
-    }
-    return _without(first, files, same), _without(second, others, same)
-
-
-def _without(bundle: Bundle, files: Mapping[str, Sequence[bytes]], packages: Collection[str]) -> Bundle:
-    plans = tuple(plan for plan in bundle.plans if plan.package not in packages)
-    kept = [file for package, found in files.items() if package not in packages for file in found]
-    descriptors = FileDescriptorSet(file=map(FileDescriptorProto.FromString, kept)).SerializeToString()
-    return replace(bundle, plans=plans, descriptors=descriptors)
-
-
-def _plans_by_package(bundle: Bundle) -> Mapping[str, Sequence[FlowPlan]]:
-    found: dict[str, list[FlowPlan]] = {}
-    for plan in bundle.plans:
-        found.setdefault(plan.package, []).append(plan)
-    return found
-
-
-def _files_by_package(bundle: Bundle) -> Mapping[str, Sequence[bytes]]:
-    found: dict[str, list[bytes]] = {}
-    for file in FileDescriptorSet.FromString(bundle.descriptors).file:
-        found.setdefault(file.package, []).append(file.SerializeToString(deterministic=True))
-    return found
 
 
 def _messages(changed: Bundle, contracts: Contracts) -> Iterator[Violation]:
@@ -126,16 +93,6 @@ def _step_problem(step: StepPlan, registry: ExecutorRegistry) -> str:
 
 def _place(queue: str | None) -> str:
     return "inside the server" if queue is None else f"in the pool `{queue}`"
-
-
-def _breaks(served: Bundle, changed: Bundle, bundle: Bundle) -> Iterator[Violation]:
-    """What clients of a flow that stays would notice; a flow may go as a whole."""
-    stays = {(plan.name, plan.version) for plan in bundle.plans}
-    for change in compare_bundles(served, changed):
-        if change.kind.is_breaking and (change.flow, change.version) in stays:
-            where = f"`{change.flow}` v{change.version}" + (f", {change.path}" if change.path else "")
-            advice = "keep it and add a new field, or give the flow the next `version`"
-            yield Violation(where, f"{change.message}: {change.kind}; {advice}")
 
 
 def _title(plan: FlowPlan) -> str:

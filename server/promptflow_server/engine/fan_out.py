@@ -8,14 +8,15 @@ from promptflow_core.errors import FlowError
 from promptflow_core.records import EventKind, StepRecord, StepStatus
 from promptflow_core.values import NativeValue
 from promptflow_server.engine.attempts import Attempts
+from promptflow_server.engine.beginning import check_room
 from promptflow_server.engine.draft import Draft
-from promptflow_server.engine.run_state import Batch, Place, output_of
+from promptflow_server.engine.run_state import FanOut, Place, output_of
 
 ITEMS_PER_TURN = 64
 """Items and flows that one turn begins, so that none takes long; the next turn follows at once."""
 
 
-class Batches:
+class FanOuts:
     """The rules of for_each steps, applied to a draft. `may_begin` is how much this turn may still begin."""
 
     def __init__(self, draft: Draft, attempts: Attempts) -> None:
@@ -31,14 +32,14 @@ class Batches:
         """
         draft = self._draft
         if place.prefix:
-            self._attempts.check_room(len(values))
+            check_room(draft, len(values))
         record = StepRecord(
             place.path, StepStatus.RUNNING, attempt=1, started_at_ms=draft.now_ms, items_total=len(values)
         )
         draft.write(record)
         if draft.frames[place.prefix].item is None:
             draft.emit(EventKind.STEP_STARTED, place, attempt=1)
-        draft.batches[place.path] = Batch(place, tuple(values))
+        draft.fan_outs[place.path] = FanOut(place, tuple(values))
         self.go_on(place.path)
 
     def resume(self, place: Place) -> None:
@@ -53,25 +54,25 @@ class Batches:
         except FlowError as error:
             self._attempts.give_up(place, 1, error.record)
             return
-        draft.batches[place.path] = Batch(place, tuple(values), next=len(begun), done=done, live=len(begun) - done)
+        draft.fan_outs[place.path] = FanOut(place, tuple(values), next=len(begun), done=done, live=len(begun) - done)
 
     def go_on(self, path: str) -> None:
         """Begin items up to the limit, or end the step where all are done."""
         draft = self._draft
         while self.may_begin > 0:
-            batch = draft.batches.get(path)
-            if batch is None or not batch.can_begin(len(draft.live)):
+            fan_out = draft.fan_outs.get(path)
+            if fan_out is None or not fan_out.can_begin(len(draft.live)):
                 break
             self.may_begin -= 1
-            draft.batches[path] = replace(batch, next=batch.next + 1, live=batch.live + 1)
-            self._attempts.start(replace(batch.place, item=batch.next), 1)
-        batch = draft.batches.get(path)
-        if batch is not None and batch.done == len(batch.values):
-            self._end(batch)
+            draft.fan_outs[path] = replace(fan_out, next=fan_out.next + 1, live=fan_out.live + 1)
+            self._attempts.start(replace(fan_out.place, item=fan_out.next), 1)
+        fan_out = draft.fan_outs.get(path)
+        if fan_out is not None and fan_out.done == len(fan_out.values):
+            self._end(fan_out)
 
-    def _end(self, batch: Batch) -> None:
-        draft, place = self._draft, batch.place
-        del draft.batches[place.path]
+    def _end(self, fan_out: FanOut) -> None:
+        draft, place = self._draft, fan_out.place
+        del draft.fan_outs[place.path]
         record = replace(draft.steps[place.path], status=StepStatus.COMPLETED, finished_at_ms=draft.now_ms, due_at_ms=0)
         draft.write(record)
         draft.give(place, output_of(place, draft.steps))

@@ -1,14 +1,15 @@
-"""The fields of a result that every completed run has, as far as the flow alone can tell."""
+"""What of a flow's inputs and results is surely there, as far as its plan alone can tell."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
 from jinja2 import nodes
 
 from promptflow_codegen.build_fields import is_sometimes_absent
+from promptflow_codegen.check.absences import Absences
 from promptflow_codegen.plan import FlowPlan, StepPlan
 from promptflow_codegen.template_sandbox import FlowEnvironment
 from promptflow_codegen.template_syntax import Read, TemplateError, TemplateKind, parse_template, template_environment
@@ -35,6 +36,44 @@ def presence_of(plan: FlowPlan) -> Mapping[str, Presence]:
         value = plan.outputs[field.name]
         found[field.name] = Presence.UNKNOWN if is_list else _of_value(value, plan, environment)
     return found
+
+
+def missed_inputs(plan: FlowPlan) -> frozenset[str]:
+    """The inputs that may not be sent though a template reads them as if they always were."""
+    environment = template_environment()
+    conditions = {step.name: step.condition for step in plan.steps if step.condition is not None}
+    absences = Absences(conditions, plan.inputs, environment)
+    found: set[str] = set()
+    for condition, value in _templates(plan):
+        try:
+            facts = absences.where(condition, environment)
+            body = parse_template(value, environment).body
+        except TemplateError:
+            continue
+        found |= {str(read.path[1]) for read in absences.unguarded(body, facts) if read.path[0] == "inputs"}
+    return frozenset(found)
+
+
+def _templates(plan: FlowPlan) -> Iterator[tuple[str | None, str]]:
+    """Every text of a plan that may be a template, with the condition under which it is rendered."""
+    for step in plan.steps:
+        yield from ((None, text) for text in _texts(step.condition))
+        yield from ((step.condition, text) for text in _texts([step.for_each, step.config]))
+    yield from ((None, text) for text in _texts(plan.outputs))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            for inner in value.values():  # pyright: ignore[reportUnknownVariableType]
+                yield from _texts(inner)
+        case list() | tuple():
+            for inner in value:  # pyright: ignore[reportUnknownVariableType]
+                yield from _texts(inner)
+        case _:
+            pass
 
 
 def _of_step(step: StepPlan) -> Presence:

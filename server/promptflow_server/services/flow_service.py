@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import ipaddress
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Protocol
 from urllib.parse import unquote
 
 import grpc
 
-from promptflow_codegen.bundle import Bundle, plans_json
+from promptflow_codegen.bundle import Bundle, definition_digest
 from promptflow_codegen.naming import kebab
 from promptflow_codegen.plan import FlowPlan
 from promptflow_core.errors import FlowError, Reason, Violation
-from promptflow_server.services.contracts import Contracts, Message
+from promptflow_server.services.contracts import Contracts, Message, full_name_of
 from promptflow_server.services.errors import bad_request
 from promptflow_server.services.flow_servicer import Context, serialize
 from promptflow_server.services.requests import read_request
@@ -52,32 +50,34 @@ class Publish(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Publishing:
-    """How this process publishes, and `token`, by which callers from elsewhere may; "" lets none."""
+class Definitions:
+    """Digests of plans, kept for those that the next bundle has too."""
 
-    publisher: Publish
-    token: str = field(default="", repr=False)
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int], tuple[FlowPlan, str]] = {}
+
+    def digest(self, plan: FlowPlan) -> str:
+        """Equal for two plans that are the same."""
+        known = self._known.get((plan.name, plan.version))
+        if known is None or known[0] != plan:
+            known = self._known[plan.name, plan.version] = plan, definition_digest(plan)
+        return known[1]
 
 
-class FlowServiceServicer:
-    """The service as one bundle has it."""
+class FlowList(grpc.GenericRpcHandler):
+    """ListFlows, as one bundle has it."""
 
-    def __init__(self, bundle: Bundle, contracts: Contracts, publishing: Publishing | None) -> None:
+    def __init__(self, bundle: Bundle, contracts: Contracts, definitions: Definitions) -> None:
         self._bundle = bundle
         self._contracts = contracts
-        self._publishing = publishing
+        self._definitions = definitions
+        self._method: Any = grpc.unary_unary_rpc_method_handler(self._list_flows, None, serialize)
 
-    def handler(self) -> grpc.GenericRpcHandler:
-        """What is put on a server."""
-        unary = grpc.unary_unary_rpc_method_handler
-        methods: dict[str, Any] = {
-            "ListFlows": unary(self.list_flows, None, serialize),
-            "PublishBundle": unary(self.publish_bundle, None, serialize),
-        }
-        return grpc.method_handlers_generic_handler(SERVICE, methods)
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """The one method that there is."""
+        return self._method if handler_call_details.method == f"/{SERVICE}/ListFlows" else None
 
-    async def list_flows(self, data: bytes, context: Context) -> Message:
+    async def _list_flows(self, data: bytes, context: Context) -> Message:
         """A page of the flows that are served."""
         del context
         request = read_request(self._contracts.message(f"{_V1}.ListFlowsRequest"), data, self._contracts)
@@ -85,41 +85,57 @@ class FlowServiceServicer:
         plans = [plan for plan in self._plans if (plan.name, plan.version) > after]
         response = self._contracts.message(f"{_V1}.ListFlowsResponse")(bundle_digest=self._bundle.digest)
         for plan in plans[:size]:
-            response.flows.add(**_summary(plan))
+            response.flows.add(**_summary(plan, self._definitions.digest(plan)))
         if len(plans) > size:
             last = plans[size - 1]
             response.next_page_token = f"{last.name}/{last.version}"
         return response
-
-    async def publish_bundle(self, data: bytes, context: Context) -> Message:
-        """Serve another bundle, or tell everything that stands against it."""
-        if self._publishing is None:
-            raise FlowError(Reason.CALLER_REFUSED, "this server takes no bundles")
-        require_publisher(context.peer(), _metadata(context), self._publishing.token)
-        request = read_request(self._contracts.message(f"{_V1}.PublishBundleRequest"), data, self._contracts)
-        outcome = await self._publishing.publisher.publish(request.bundle, validate_only=request.validate_only)
-        return self._contracts.message(f"{_V1}.PublishBundleResponse")(
-            bundle_digest=outcome.digest, previous_digest=outcome.previous
-        )
 
     @cached_property
     def _plans(self) -> list[FlowPlan]:
         return sorted(self._bundle.plans, key=lambda plan: (plan.name, plan.version))
 
 
+class PublishHandler(grpc.GenericRpcHandler):
+    """PublishBundle, whatever bundle is served: `contracts` answers its messages, `token` is what publishers must have;
+    "" lets those on this machine."""
+
+    def __init__(self, publisher: Publish, contracts: Callable[[], Contracts], *, token: str) -> None:
+        self._publisher = publisher
+        self._contracts = contracts
+        self._token = token
+        self._method: Any = grpc.unary_unary_rpc_method_handler(self._publish_bundle, None, serialize)
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """The one method that there is."""
+        return self._method if handler_call_details.method == f"/{SERVICE}/PublishBundle" else None
+
+    async def _publish_bundle(self, data: bytes, context: Context) -> Message:
+        """Serve another bundle, or tell everything that stands against it."""
+        require_publisher(context.peer(), _metadata(context), self._token)
+        contracts = self._contracts()
+        request = read_request(contracts.message(f"{_V1}.PublishBundleRequest"), data, contracts)
+        outcome = await self._publisher.publish(request.bundle, validate_only=request.validate_only)
+        return contracts.message(f"{_V1}.PublishBundleResponse")(
+            bundle_digest=outcome.digest, previous_digest=outcome.previous
+        )
+
+
 def require_publisher(peer: str, metadata: Mapping[str, str], token: str) -> None:
-    """Nothing, where a caller may publish: one on this machine that came through no proxy, or one with the token.
+    """Nothing, where a caller may publish: with the token, where there is one; else from this machine, by no proxy.
 
     A page in a browser reaches the edge from this machine too, hence no word of a proxy counts.
 
     Raises:
         FlowError: CALLER_REFUSED.
     """
-    given = metadata.get("authorization", "").removeprefix("Bearer ").strip()
-    if token and hmac.compare_digest(given.encode(), token.encode()):
-        return
-    if given:
-        raise FlowError(Reason.CALLER_REFUSED, "the token is not the one that `PROMPTFLOW_PUBLISH_TOKEN` names here")
+    if token:
+        given = metadata.get("authorization", "").removeprefix("Bearer ").strip()
+        if hmac.compare_digest(given.encode(), token.encode()):
+            return
+        what = "is not the one that this server has" if given else "is missing"
+        message = f"the token {what}; set `PROMPTFLOW_PUBLISH_TOKEN` for the publisher as it is set for the servers"
+        raise FlowError(Reason.CALLER_REFUSED, message)
     if "x-forwarded-for" in metadata or not _is_on_this_machine(peer):
         raise FlowError(
             Reason.CALLER_REFUSED,
@@ -128,19 +144,14 @@ def require_publisher(peer: str, metadata: Mapping[str, str], token: str) -> Non
         )
 
 
-def definition_digest(plan: FlowPlan) -> str:
-    """Equal for two plans that are the same."""
-    return hashlib.sha256(plans_json((plan,))).hexdigest()[:16]
-
-
-def _summary(plan: FlowPlan) -> dict[str, Any]:
+def _summary(plan: FlowPlan, digest: str) -> dict[str, Any]:
     return {
         "flow": plan.name,
         "version": plan.version,
         "description": plan.description,
-        "service": plan.service if "." in plan.service else f"{plan.package}.{plan.service}",
+        "service": full_name_of(plan),
         "path": f"/api/v{plan.version}/{kebab(plan.name)}",
-        "digest": definition_digest(plan),
+        "digest": digest,
     }
 
 

@@ -62,7 +62,8 @@ class FlowPlan:
     """One major version of one flow. `steps` are in an order that respects `needs`.
 
     `result` types the result; `outputs` maps its fields to templates, None: one field per step, the step's output
-    (for a for_each step: the list of the items' outputs). `output_lines` says on which line of `source` each is written.
+    (for a for_each step: the list of the items' outputs). `output_lines` says on which line of `source` each
+    is written.
     """
 
     name: str

@@ -52,7 +52,7 @@ func ExampleClient_Stream() {
 				}
 			case *documentinsight.Done:
 				if result := event.Execution.Result; result != nil {
-					fmt.Println(result.Mood == documentinsight.ResultMoodMixed)
+					fmt.Println(result.Mood == documentinsight.ResultMood_Mixed)
 				}
 			}
 		}

@@ -120,10 +120,10 @@ class Absences:
         if read is None:
             for child in node.iter_child_nodes():
                 yield from self._expression(child, facts)
-        elif read.path[0] == "steps" and len(read.path) > 1:
+        elif read.path[:1] == ("steps",) and len(read.path) > 1:
             if not self._table.has_run(str(read.path[1]), facts):
                 yield AbsentRead(read.path[:2], read.offsets[0], facts == NOTHING_KNOWN)
-        elif read.path[0] == "inputs":
+        elif read.path[:1] == ("inputs",):
             lacking = (path for path in self._optional(read.path) if not self._table.is_found(path, facts))
             first = next(lacking, None)
             if first is not None:
@@ -132,7 +132,7 @@ class Absences:
     def _optional(self, path: Path) -> Iterator[Path]:
         """What may be absent on the way to an input, or to a field of one; lists and maps are empty instead."""
         declared: ValueType = self._inputs
-        for depth, key in enumerate(path[1:], start=2) if path[0] == "inputs" else ():
+        for depth, key in enumerate(path[1:], start=2):
             field = declared.field(key) if isinstance(declared, ObjectType) and isinstance(key, str) else None
             if field is None:
                 return

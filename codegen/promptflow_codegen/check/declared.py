@@ -42,3 +42,6 @@ _BY_EXECUTOR: Mapping[str, Callable[[MapNode, ObjectType], Iterator[Declared]]] 
     "combine": _combine,
     "transform": _transform,
 }
+
+DECLARING = frozenset(_BY_EXECUTOR)
+"""Executors whose configs declare the types of what they answer."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from promptflow_codegen.check.constants import check_constants
-from promptflow_codegen.check.declared import declared_values
+from promptflow_codegen.check.declared import DECLARING, declared_values
 from promptflow_codegen.check.graph import find_cycle
 from promptflow_codegen.check.shapes import misshapen, normalised_object
 from promptflow_codegen.check.subflows import MAX_RESULTS, Callees
@@ -20,7 +20,7 @@ from promptflow_codegen.template_syntax import nearest
 from promptflow_codegen.tree import node_at, to_plain
 from promptflow_core.executor import Catalog, ExecutorSpec
 from promptflow_core.type_syntax import FIELD_NAME, TypeSyntaxError
-from promptflow_core.types import SCALARS, ListType, ObjectType, ValueType, spelling
+from promptflow_core.types import SCALARS, ListType, MapType, ObjectType, ValueType, spelling
 
 MAX_STEPS = 500
 
@@ -121,11 +121,32 @@ def _output_of(node: StepNode, spec: ExecutorSpec, report: Report) -> ObjectType
     except ValueError as error:
         report.error("bad-config", node.config.position, f"config of step `{node.name.text}`: {error}")
         return None
+    if spec.name in DECLARING:
+        _check_inner_defaults(node, output, report)
     problems = tuple(misshapen(output))
     for problem in problems:
         message = f"the output of step `{node.name.text}` cannot be sent: {problem}"
         report.error("bad-output-type", node.config.position, message)
     return None if problems else normalised_object(output)
+
+
+def _check_inner_defaults(node: StepNode, output: ObjectType, report: Report) -> None:
+    """Refuse defaults inside objects that a config declares: values are fitted to their fields, not completed."""
+    waiting = [field.type for field in output.fields]
+    while waiting:
+        match waiting.pop():
+            case ListType(element=inner) | MapType(value=inner):
+                waiting.append(inner)
+            case ObjectType(fields=fields):
+                waiting += [field.type for field in fields]
+                for field in fields:
+                    if field.default is not None:
+                        message = f"the default of `{field.name}`, which is inside an object, would never be applied"
+                        report.error(
+                            "bad-default", node.config.position, message, "say it in the value: `| default(…)`"
+                        )
+            case _:
+                pass
 
 
 def _check_messages(steps: Sequence[TypedStep], report: Report) -> None:

@@ -15,7 +15,7 @@ from promptflow_codegen.emit.go_names import (
     facade_package,
     stub_import,
 )
-from promptflow_codegen.emit.go_types import Declarations, StructField, aligned, comment, package_clause
+from promptflow_codegen.emit.go_types import Declarations, StructField, aligned, comment, output_name, package_clause
 from promptflow_codegen.naming import camel
 from promptflow_codegen.plan import FlowPlan, FlowRef, StepPlan
 
@@ -66,7 +66,7 @@ def _declare_outputs(plan: FlowPlan, types: Declarations) -> None:
             continue
         wanted = output_type(step)
         if wanted not in named:
-            name = named[wanted] = types.name(wanted)
+            name = named[wanted] = types.name(output_name(wanted, _TAKEN))
             fields = types.fields(step.output.fields, name)
             types.struct(name, step.output.description or f"{name} is what step {step.name} answers.", fields)
         outputs[step.name] = named[wanted]

@@ -5,13 +5,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest
-from google.protobuf.descriptor_pb2 import EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
-from promptflow_codegen.descriptors import messages_of
 from promptflow_codegen.emit.go_names import is_shared, stub_import, stub_package
+
+_FIELD_LIKE_A_METHOD = re.compile(r"(?:(?<=^\t)|(?<=\bx\.))ProtoReflect\b(?!\()", re.MULTILINE)
+"""Of a field `proto_reflect`: every other method of messages is one that the plugin knows to avoid."""
+
+_VALUE_LIKE_A_MAP = re.compile(r"(?<=^\t)(\w+_Value)_(name|value)(?= +\1 += )", re.MULTILINE)
+"""The constant of an enum value `Value_name` or `Value_value`; maps that the plugin makes are called so too."""
 
 
 def go_stubs_request(files: FileDescriptorSet, paths: Sequence[str], module: str) -> CodeGeneratorRequest:
@@ -28,8 +34,18 @@ def go_stubs_request(files: FileDescriptorSet, paths: Sequence[str], module: str
 
 def emit_go_stubs(answers: Iterable[Mapping[str, str]], module: str) -> Mapping[str, str]:
     """The files of all answers, by path below the root of the module, sorted."""
-    files = {_place(path, module): text for answer in answers for path, text in answer.items()}
+    files = {_place(path, module): _with_free_names(text) for answer in answers for path, text in answer.items()}
     return dict(sorted(files.items()))
+
+
+def _with_free_names(text: str) -> str:
+    """What protoc-gen-go wrote, without the names that it gives to two things: one of each is spelled otherwise.
+
+    No second field or value can have that name, since names may not differ in case alone; and it is as long as the
+    other, so that columns stay aligned.
+    """
+    text = _FIELD_LIKE_A_METHOD.sub("Protoreflect", text)
+    return _VALUE_LIKE_A_MAP.sub(lambda found: f"{found[1]}_{found[2].capitalize()}", text)
 
 
 def _place(path: str, module: str) -> str:
@@ -49,32 +65,4 @@ def _for_go(file: FileDescriptorProto, module: str) -> FileDescriptorProto:
     if file.options.go_package:
         return copy
     copy.options.go_package = f"{stub_import(file.name, module)};{stub_package(file.name)}"
-    _rename_enums(copy)
     return copy
-
-
-def _rename_enums(file: FileDescriptorProto) -> None:
-    """Give an enum another name where one of its values is called like a map that protoc-gen-go makes of its name.
-
-    The names of types are not on the wire.
-    """
-    renamed: dict[str, str] = {}
-    for full_name, message in messages_of(file):
-        for enum in message.enum_type:
-            name = _free_name(enum)
-            if name != enum.name:
-                renamed[f".{full_name}.{enum.name}"] = f".{full_name}.{name}"
-                enum.name = name
-    if not renamed:
-        return
-    for _, message in messages_of(file):
-        for field in message.field:
-            field.type_name = renamed.get(field.type_name, field.type_name)
-
-
-def _free_name(enum: EnumDescriptorProto) -> str:
-    values = {value.name for value in enum.value}
-    name = enum.name
-    while not values.isdisjoint({name, f"{name}_name", f"{name}_value"}):
-        name += "_"
-    return name

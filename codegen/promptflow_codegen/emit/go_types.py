@@ -1,6 +1,8 @@
 """Value types as Go: types, and the structs and constants that they name.
 
-Text is as gofmt formats it.
+A name says where its type stands, and nothing else decides it: no edit of a flow renames what it leaves as it was. So
+what is in a type, or one of its values, comes after `_`, which no other part of a name holds. Text is as gofmt formats
+it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from promptflow_core.types import EnumType, FieldType, Kind, ListType, MapType, 
 
 WIDTH = 116
 TAG = "promptflow"
+ROOTS = ("Input", "Result")
+"""Before the fields of inputs and of the result, with nothing between."""
 
 _SCALARS = {
     Kind.STRING: "string",
@@ -68,7 +72,8 @@ class Declarations:
             case MapType(value=value):
                 return f"map[string]{self.type(value, parent, name)}"
             case EnumType() | ObjectType():
-                wanted = parent + (getattr(value_type, "name", "") or camel(name))
+                between = "" if parent in ROOTS else "_"
+                wanted = parent + between + (getattr(value_type, "name", "") or camel(name))
                 if (wanted, value_type) not in self._nested:
                     self._declare(value_type, parent, name, wanted)
                 return self._nested[wanted, value_type]
@@ -105,8 +110,18 @@ class Declarations:
 
     def _declare_enum(self, value_type: EnumType, name: str, owner: str) -> None:
         self.add([*comment(f'{name} is a value of {owner}; "" is none.', name), f"type {name} string"])
-        rows = [(self.name(name + camel(value)), name, f"= {quoted(value)}") for value in value_type.values]
+        rows = [(_constant(name, value), name, f"= {quoted(value)}") for value in value_type.values]
         self.add([f"// What a {name} can be.", "const (", *(f"\t{row}" for row in aligned(rows)), ")"])
+
+
+def output_name(wanted: str, taken: frozenset[str]) -> str:
+    """What the output `wanted` of a step is called, apart from what every package has and from types of fields."""
+    return f"{wanted}_" if wanted in taken or wanted.startswith(ROOTS) else wanted
+
+
+def _constant(enum: str, value: str) -> str:
+    # As it is written: values that differ in their case alone are refused, all else makes two names.
+    return f"{enum}_{value[0].upper()}{value[1:]}"
 
 
 def _needs_pointer(value_type: ValueType) -> bool:

@@ -133,7 +133,7 @@ def _declaring(field: Schema, declared: Schema | None) -> Schema:
 
 def _case(key: str, name: str, config: ObjectType, description: str) -> Schema:
     filled: dict[str, Any] = {**_fields(config), "description": description}
-    declared = _TYPED.get(name, {}) if key == "executor" else {}
+    declared: Mapping[str, Schema] = _TYPED.get(name, {}) if key == "executor" else {}
     filled["properties"] = {
         name: _declaring(schema, declared.get(name)) for name, schema in filled["properties"].items()
     }

@@ -53,17 +53,19 @@ def _input(find: Finder, old: FieldType, new: FieldType, path: str) -> Iterator[
 
 def _lost_defaults(find: Finder, old: FlowPlan, new: FlowPlan) -> Iterator[Change]:
     """Inputs, and fields of them, that may be absent now: who never sent them goes on like that."""
-    lost = list(_without_default(old.inputs, new.inputs, ("inputs",)))
+    lost = dict(_without_default(old.inputs, new.inputs, ()))
     missed = missed_inputs(new) if lost else frozenset[str]()
-    for path, default in lost:
-        if len(path) > 2 or path[1] in missed:
+    for (first, *inside), default in lost.items():
+        path = ".".join(("inputs", first, *inside))
+        if inside or first in missed:
             message = f"has no default any more, and is read as if it were always sent; it was `{default}`"
-            yield find.breaks_wire(".".join(path), message)
+            yield find.breaks_wire(path, message)
         else:
-            yield find.behaves(".".join(path), f"has no default any more; it was `{default}`")
+            yield find.behaves(path, f"has no default any more; it was `{default}`")
 
 
 def _without_default(old: ObjectType, new: ObjectType, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Path and default of each."""
     for field in new.fields:
         before = old.field(field.name)
         if before is None:

@@ -160,7 +160,7 @@ func TestAFileMayBeAPathBytesOrAReader(t *testing.T) {
 		result, err := client.Run(t.Context(), documentinsight.Inputs{Document: file})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
-		} else if result.Mood != documentinsight.ResultMoodMixed || len(result.Sentences) == 0 {
+		} else if result.Mood != documentinsight.ResultMood_Mixed || len(result.Sentences) == 0 {
 			t.Errorf("%s gave %+v", name, result)
 		}
 	}

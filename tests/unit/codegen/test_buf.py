@@ -35,7 +35,7 @@ inputs:
   - {name: person, type: object, fields: [{name: name, type: string}]}
   - {name: extra, type: json}
   - {name: wait, type: duration}
-  - {name: page, type: file}
+  - {name: page, type: file, required: true}
 steps:
   - {name: ocr, executor: ocr, config: {document: "{{ inputs.page }}"}}
 %s  - {name: route, executor: decision_maker, config: {rules: [{when: "{{ true }}", path: a}], default: b}}

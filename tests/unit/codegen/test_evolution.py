@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -259,3 +260,44 @@ def test_the_tree_beside_itself_is_the_same(catalog: Catalog) -> None:
     bundle = generate(Project.at(ROOT), catalog).bundle
     assert bundle is not None
     assert compare_bundles(bundle, bundle) == ()
+
+
+def test_another_model_of_an_executor_changes_what_is_answered(catalog: Catalog, tmp_path: Path) -> None:
+    flow = FLOW.replace("executor: transform, config: {value:", "executor: sentiment_analyzer, config: {text:")
+    flow = flow.replace("steps.head.value", "steps.head.label")
+    before = bundle_of(tmp_path, catalog, {"mail.yaml": flow})
+    spec = catalog["sentiment_analyzer"]
+    assert [model.partition("@")[0] for model in spec.models] == ["sentiment-minilm"]
+    newer = {**catalog, spec.name: replace(spec, models=("sentiment-minilm@9.0.0",))}
+    after = bundle_of(tmp_path, newer, {"mail.yaml": flow})
+    assert said(compare_bundles(before, after)) == [
+        f"changes behaviour (minor): steps.head: its model was `{spec.models[0]}` and is now `sentiment-minilm@9.0.0`"
+    ]
+
+
+READ = {
+    "{{ inputs.n }}": "breaks the wire",
+    "{{ inputs.n if inputs.text == 'a' else 1 }}": "breaks the wire",
+    "{{ inputs.n | default(1) }}": "changes behaviour",
+    "{{ inputs.n if inputs.n is defined else 1 }}": "changes behaviour",
+    "{{ inputs.text | length }}": "changes behaviour",
+}
+"""How an input is read, and what it means that its default goes."""
+
+
+@pytest.mark.parametrize("read", READ)
+def test_a_default_that_goes_breaks_those_who_never_sent_the_input(read: str, catalog: Catalog, tmp_path: Path) -> None:
+    text = (
+        "name: a\ninputs: [{name: text, required: true}, {name: n, type: integer, default: 1}]\nsteps:\n"
+        f'  - {{name: x, executor: combine, config: {{fields: [{{name: n, type: integer, value: "{read}"}}]}}}}\n'
+        'outputs: {n: "{{ steps.x.n }}"}\n'
+    )
+    before = bundle_of(tmp_path, catalog, {"a.yaml": text})
+    for path in (tmp_path / "proto").rglob("*.lock.yaml"):
+        path.unlink()
+    for path in (tmp_path / "proto").rglob("a.proto"):
+        path.unlink()
+    after = bundle_of(tmp_path, catalog, {"a.yaml": text.replace(", default: 1", "")})
+    (change,) = compare_bundles(before, after)
+    assert (str(change.kind), change.path) == (READ[read], "inputs.n")
+    assert change.message.startswith("has no default any more")

@@ -19,6 +19,7 @@ from promptflow_codegen.languages.go import PLUGINS, GoLanguage
 from promptflow_codegen.languages.language import LanguageError, MissingTool, Tools
 from promptflow_codegen.plan import FlowRef
 from promptflow_codegen.project import Project
+from promptflow_codegen.write import write
 from promptflow_core.executor import Catalog
 
 pytestmark = pytest.mark.timeout(300)
@@ -26,9 +27,15 @@ pytestmark = pytest.mark.timeout(300)
 STEP = "steps:\n  - {name: say, executor: transform, config: {value: a}}\n"
 NAMES = """
 type func error string int any nil range chan map go package interface struct select default len new make init main time
-context promptflow reset descriptor marshal size state get_name name client inputs result steps
+context promptflow size state get_name name client inputs result steps
 """
-WORDS = NAMES.split()
+METHODS = """
+reset string proto_message proto_reflect descriptor marshal unmarshal merge clone get_proto_reflect
+extension_range_array extension_map xxx_methods size_cache unknown_fields x
+"""
+"""Of generated messages, now or in former releases of the plugin."""
+
+WORDS = list(dict.fromkeys((NAMES + METHODS).split()))
 ENUM_VALUES = "type, Reset, nil, Value_name, Value_value, Foo, fo_o2, String, error, A_b, Ab2, x__y, VALUE9"
 HOSTILE_TEXT = '"- a list\\n# a heading\\n//go:build ignore\\n\\t+build */ `tick` \\\\ \\u2028 \\ufeff"'
 
@@ -62,8 +69,20 @@ FLOWS: Mapping[str, str] = {
     "steps_named_so": "name: steps_named_so\nsteps:\n"
     + "".join(
         f"  - {{name: {name}, executor: transform, config: {{value: a}}}}\n"
-        for name in ("type", "step", "done", "accepted", "client", "result", "steps", "event", "execution", "get_type")
+        for name in (
+            *("type", "step", "done", "accepted", "client", "result", "steps", "event", "execution", "get_type"),
+            *("input", "result_a", *METHODS.split()),
+        )
     ),
+    "outputs_named_so": "name: outputs_named_so\n"
+    + inputs_of("name: output, type: object, fields: [{name: a}]", "name: a, type: object, fields: [{name: output}]")
+    + "steps:\n"
+    + "".join(
+        f"  - {{name: {name}, executor: combine, config: {{fields: [{{name: proto_reflect, value: a}}]}}}}\n"
+        for name in ("input", "input_a", "result", "proto_reflect")
+    )
+    + "outputs:\n"
+    + "".join(f'  {word}: "{{{{ steps.input.proto_reflect }}}}"\n' for word in WORDS),
     "comments": f"name: comments\ndescription: {HOSTILE_TEXT}\n"
     + inputs_of(
         f"name: a, description: {HOSTILE_TEXT}",
@@ -211,6 +230,72 @@ def test_the_same_flows_give_the_same_text_in_any_order(catalog: Catalog, tmp_pa
     project = project_of(tmp_path, {name: FLOWS[name] for name in ("every_type", "for_each", "c")})
     plans = client_source(project, generate(project, catalog)).plans
     assert emit_go(plans) == emit_go(plans[::-1])
+
+
+BEFORE = """name: moods
+inputs:
+  - {name: mood, type: enum, values: [good, v_x]}
+  - {name: mood_bad, type: object, fields: [{name: a}]}
+  - {name: post, type: object, fields: [{name: box, type: object, fields: [{name: a}]}]}
+  - {name: post_x, type: object, fields: [{name: a}]}
+  - {name: kind, type: enum, values: [AB]}
+steps:
+  - {name: pair, executor: combine, config: {fields: [{name: mood, type: enum, values: [good], value: good}]}}
+outputs: {mood: {type: enum, values: [good], value: "{{ steps.pair.mood }}"}}
+"""
+EDITS: Mapping[str, Mapping[str, str]] = {
+    "a value called like a type": {"[good, v_x]": "[bad, good, v_x]"},
+    "a value called like a value": {"[AB]": "[a_b, AB]"},
+    "a value called like a map of the plugin": {"[good, v_x]": "[Value_name, good, Value_value, v_x]"},
+    "a type called like a value": {"inputs:": "inputs:\n  - {name: mood_good, type: object, fields: [{name: a}]}"},
+    "an enum whose value is called like a value": {"inputs:": "inputs:\n  - {name: mood_v, type: enum, values: [x]}"},
+    "a type called like one in an object": {
+        "inputs:": "inputs:\n  - {name: post_box, type: object, fields: [{name: b}]}"
+    },
+    "a type in an object, called like another": {
+        "{name: box,": "{name: x, type: object, fields: [{name: b}]}, {name: box,"
+    },
+    "a step called like a type": {
+        "steps:": "steps:\n  - {name: input_post, executor: combine, config: {fields: [{name: a, value: a}]}}",
+        "inputs:": "inputs:\n  - {name: post_output, type: object, fields: [{name: c}]}",
+    },
+    "everything in another order": {
+        "  - {name: mood, type: enum, values: [good, v_x]}\n": "",
+        "steps:": "  - {name: mood, type: enum, values: [v_x, good]}\nsteps:",
+    },
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_compatible_edit_keeps_every_exported_name_of_go(
+    edit: str, tools: Tools, catalog: Catalog, tmp_path: Path
+) -> None:
+    project = project_of(tmp_path, {"moods": BEFORE}, "go_package: example.com/acme/moods\n")
+    generated = generate(project, catalog)
+    write(project, generated)
+    before = exported(GoLanguage().generate(client_source(project, generated), tools).files)
+    after_text = BEFORE
+    for old, new in EDITS[edit].items():
+        assert old in after_text
+        after_text = after_text.replace(old, new, 1)
+    (tmp_path / "flows" / "moods.yaml").write_text(after_text)
+    after = exported(GoLanguage().generate(client_source(project, generate(project, catalog)), tools).files)
+    assert before
+    assert [name for name in before if before[name] != after.get(name)] == []
+
+
+def exported(files: Mapping[str, bytes]) -> Mapping[str, str]:
+    """Every type, constant, map and field by file and name, and what each is as far as it is not allowed to change."""
+    found: dict[str, str] = {}
+    for path, data in files.items():
+        owner = ""
+        for line in data.decode().splitlines():
+            if top := re.match(r"type (\w+) (\w+)", line):
+                owner = top[1]
+                found[f"{path} {owner}"] = top[2]
+            elif member := re.match(r"\t([A-Z]\w*) +(?:= )?(\S+)(?: +(`[^`]*`|= \".*))?", line):
+                found[f"{path} {owner}.{member[1]}"] = f"{member[2]} {member[3] or ''}"
+    return found
 
 
 @pytest.mark.parametrize("go_package", ["", "no path", "https://example.com/x", "/x", "a//b"])

@@ -20,18 +20,18 @@ type Inputs struct {
 	Amount *float64 `promptflow:"amount"`
 }
 
-// RouteDecisionOutputPath is a value of RouteDecisionOutput.Path; "" is none.
-type RouteDecisionOutputPath string
+// RouteDecisionOutput_Path is a value of RouteDecisionOutput.Path; "" is none.
+type RouteDecisionOutput_Path string
 
-// What a RouteDecisionOutputPath can be.
+// What a RouteDecisionOutput_Path can be.
 const (
-	RouteDecisionOutputPathA RouteDecisionOutputPath = "a"
-	RouteDecisionOutputPathB RouteDecisionOutputPath = "b"
+	RouteDecisionOutput_Path_A RouteDecisionOutput_Path = "a"
+	RouteDecisionOutput_Path_B RouteDecisionOutput_Path = "b"
 )
 
 // RouteDecisionOutput is what step route_decision answers.
 type RouteDecisionOutput struct {
-	Path RouteDecisionOutputPath `promptflow:"path"`
+	Path RouteDecisionOutput_Path `promptflow:"path"`
 }
 
 // PathAOutput is what step path_a answers.

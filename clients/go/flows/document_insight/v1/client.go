@@ -30,10 +30,10 @@ type ResultMood string
 
 // What a ResultMood can be.
 const (
-	ResultMoodPositive ResultMood = "positive"
-	ResultMoodNegative ResultMood = "negative"
-	ResultMoodMixed    ResultMood = "mixed"
-	ResultMoodNone     ResultMood = "none"
+	ResultMood_Positive ResultMood = "positive"
+	ResultMood_Negative ResultMood = "negative"
+	ResultMood_Mixed    ResultMood = "mixed"
+	ResultMood_None     ResultMood = "none"
 )
 
 // Result is what document_insight answers.
@@ -45,7 +45,7 @@ type Result struct {
 }
 
 // Pixels of the upright image, from its top left corner; `right` and `bottom` are exclusive.
-type OcrOutputWordBox struct {
+type OcrOutput_Word_Box struct {
 	Left   int32 `promptflow:"left"`
 	Top    int32 `promptflow:"top"`
 	Right  int32 `promptflow:"right"`
@@ -53,11 +53,11 @@ type OcrOutputWordBox struct {
 }
 
 // One word, in reading order.
-type OcrOutputWord struct {
+type OcrOutput_Word struct {
 	Text string `promptflow:"text"`
 	// Confidence: 0 to 1.
-	Confidence float64          `promptflow:"confidence"`
-	Box        OcrOutputWordBox `promptflow:"box"`
+	Confidence float64            `promptflow:"confidence"`
+	Box        OcrOutput_Word_Box `promptflow:"box"`
 }
 
 // What stands on the page; a blank page has the text "" and confidence 0.
@@ -65,8 +65,8 @@ type OcrOutput struct {
 	// the page's text, its lines kept; a blank line between blocks.
 	Text string `promptflow:"text"`
 	// mean over the words, 0 to 1.
-	Confidence float64         `promptflow:"confidence"`
-	Words      []OcrOutputWord `promptflow:"words"`
+	Confidence float64          `promptflow:"confidence"`
+	Words      []OcrOutput_Word `promptflow:"words"`
 }
 
 // SentencesOutput is what step sentences answers.
@@ -84,30 +84,30 @@ type SentimentAnalyzerOutput struct {
 	Scores map[string]float64 `promptflow:"scores"`
 }
 
-// CombineOutputSentences is what CombineOutput.Sentences holds.
-type CombineOutputSentences struct {
+// CombineOutput_Sentences is what CombineOutput.Sentences holds.
+type CombineOutput_Sentences struct {
 	Text       *string  `promptflow:"text"`
 	Label      *string  `promptflow:"label"`
 	Confidence *float64 `promptflow:"confidence"`
 }
 
-// CombineOutputMood is a value of CombineOutput.Mood; "" is none.
-type CombineOutputMood string
+// CombineOutput_Mood is a value of CombineOutput.Mood; "" is none.
+type CombineOutput_Mood string
 
-// What a CombineOutputMood can be.
+// What a CombineOutput_Mood can be.
 const (
-	CombineOutputMoodPositive CombineOutputMood = "positive"
-	CombineOutputMoodNegative CombineOutputMood = "negative"
-	CombineOutputMoodMixed    CombineOutputMood = "mixed"
-	CombineOutputMoodNone     CombineOutputMood = "none"
+	CombineOutput_Mood_Positive CombineOutput_Mood = "positive"
+	CombineOutput_Mood_Negative CombineOutput_Mood = "negative"
+	CombineOutput_Mood_Mixed    CombineOutput_Mood = "mixed"
+	CombineOutput_Mood_None     CombineOutput_Mood = "none"
 )
 
 // CombineOutput is what step combine answers.
 type CombineOutput struct {
-	Text           *string                  `promptflow:"text"`
-	MeanConfidence *float64                 `promptflow:"mean_confidence"`
-	Sentences      []CombineOutputSentences `promptflow:"sentences"`
-	Mood           CombineOutputMood        `promptflow:"mood"`
+	Text           *string                   `promptflow:"text"`
+	MeanConfidence *float64                  `promptflow:"mean_confidence"`
+	Sentences      []CombineOutput_Sentences `promptflow:"sentences"`
+	Mood           CombineOutput_Mood        `promptflow:"mood"`
 }
 
 // Steps are the steps of a run: a view, outside the promise of Result.

@@ -19,5 +19,6 @@ naming           names of messages, paths and values    project        where thi
 diagnostics      mistakes in files, with places and hints   diagnostics_formats   as text, JSON, for GitHub, as SARIF
 generate         all of it, in memory                   reuse          what an earlier run made already
 write            onto disk, all or nothing; drift       write_packages the same for client packages
+writers          one at a time, and what killed ones left
 languages/       client packages of a user's flows      evolution/     what an edit means to callers
 """

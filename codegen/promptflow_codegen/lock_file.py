@@ -55,7 +55,7 @@ def parse_lock(data: bytes, *, flow: str, version: int, report: Report) -> Lock 
         if document.digest != _digest(lock):
             raise _DamageError("the lock was edited by hand: its digest does not match")
     except _DamageError as damage:
-        report.error("damaged-lock", damage.position, str(damage), _HINT)
+        report.error("damaged-lock", damage.position, str(damage), damage.hint)
         return None
     return lock
 
@@ -63,9 +63,10 @@ def parse_lock(data: bytes, *, flow: str, version: int, report: Report) -> Lock 
 class _DamageError(ValueError):
     """A text that is no lock."""
 
-    def __init__(self, message: str, position: Position | None = None) -> None:
+    def __init__(self, message: str, position: Position | None = None, hint: str = _HINT) -> None:
         super().__init__(message)
         self.position = position or Position()
+        self.hint = hint
 
 
 def _as_printed(text: str, of: tuple[str, int]) -> Lock | None:
@@ -91,8 +92,15 @@ def _read(data: bytes, of: tuple[str, int]) -> _LockModel:
     if root is None or inner.has_errors:
         first = inner.diagnostics[0]
         raise _DamageError(f"the lock cannot be read: {first.message}", first.position)
+    content = to_plain(root)
+    match content:
+        case {"format": int(written)} if written > FORMAT:
+            message = f"the lock has format {written}: a newer release wrote it, and this one reads format {FORMAT}"
+            raise _DamageError(message, hint="generate with that release of PromptFlow, or a later one")
+        case _:
+            pass
     try:
-        document = _LockModel.model_validate(to_plain(root))
+        document = _LockModel.model_validate(content)
     except ValidationError as error:
         first_error = error.errors()[0]
         place = ".".join(map(str, first_error["loc"]))

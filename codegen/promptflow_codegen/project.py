@@ -29,7 +29,7 @@ class ProjectError(Exception):
 class _Settings(BaseModel):
     """`promptflow.yaml`: `executors` are the project's own, each `module:Class`; `package` is the proto package of its
     flows, `go_package` the import path of its Go module, `npm_name` the name of its npm package; `removed` are flows
-    that were generated and are gone on purpose, each `name@version`."""
+    that were generated and are gone on purpose, each `name@version`, after its package where that was another."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,7 +37,7 @@ class _Settings(BaseModel):
     package: str = Field(default=FLOWS_PACKAGE, pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$")
     go_package: str = ""
     npm_name: str = ""
-    removed: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*@[1-9][0-9]*$")], ...] = ()
+    removed: tuple[Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]*\.)*[a-z][a-z0-9_]*@[1-9][0-9]*$")], ...] = ()
 
     @field_validator("package")
     @classmethod

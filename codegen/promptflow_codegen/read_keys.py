@@ -87,7 +87,8 @@ class Keys:
                 if number in allowed:
                     return number
                 message = f"`{key}` is {number}; it goes from {allowed.start} to {allowed.stop - 1}"
-                self.report.error("bad-value", entry.value.position, message[:200])
+                hint = f"write `{key}: {default if default in allowed else allowed.start}`, or another one within"
+                self.report.error("bad-value", entry.value.position, message[:200], hint)
             case _:
                 self._wrong(entry, "a whole number")
         return default

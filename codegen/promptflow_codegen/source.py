@@ -26,6 +26,7 @@ _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 _WORD = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[A-Za-z][A-Za-z_ ]*", re.IGNORECASE)
 """A text to every version of YAML."""
 
+_DEPTH_HINT = "nest less: close what is open, or move a part into a flow of its own"
 _QUOTE_HINT = 'quote templates: `"{{ inputs.text }}"`'
 
 
@@ -63,7 +64,8 @@ class _RefusedError(Exception):
 
 def _decode(data: bytes, report: Report) -> str | None:
     if len(data) > MAX_BYTES:
-        report.error("too-large", Position(), f"the file has more than {MAX_BYTES} bytes")
+        message, hint = f"the file has more than {MAX_BYTES} bytes", "split it into flows that call each other"
+        report.error("too-large", Position(), message, hint)
         return None
     try:
         text = data.decode("utf-8-sig")
@@ -135,7 +137,8 @@ class _Builder:
             message = "a template needs quotes" if is_template else "a key is a word"
             raise _RefusedError("syntax", opened.position, message, _QUOTE_HINT if is_template else "")
         if len(self._open) >= MAX_DEPTH:
-            raise _RefusedError("too-deep", opened.position, f"the file nests more than {MAX_DEPTH} levels deep")
+            message = f"the file nests more than {MAX_DEPTH} levels deep"
+            raise _RefusedError("too-deep", opened.position, message, _DEPTH_HINT)
         self._open.append(opened)
 
     def _end(self, closed: _Open) -> None:
@@ -214,7 +217,8 @@ def _integer(text: str, position: Position) -> int:
     try:
         return int(digits, 8 if is_octal else 0)
     except ValueError:
-        raise _RefusedError("syntax", position, f"`{text[:40]}` is no number that can be used") from None
+        hint = "write a smaller one, or quote it where a text is meant"
+        raise _RefusedError("syntax", position, f"`{text[:40]}` is no number that can be used", hint) from None
 
 
 def _number(text: str, position: Position) -> float:
@@ -223,7 +227,8 @@ def _number(text: str, position: Position) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise _RefusedError("syntax", position, f"`{text[:40]}` is no finite number")
+        hint = "write a number, or quote it where a text is meant"
+        raise _RefusedError("syntax", position, f"`{text[:40]}` is no finite number", hint)
     return number
 
 
@@ -240,8 +245,10 @@ def _report_syntax(error: yaml.YAMLError, text: str, report: Report) -> None:
         place = Position(position.line, line.index("\t") + 1)
         report.error("tab", place, "a tab is used for indentation", "indent with spaces")
         return
-    code = "too-deep" if "nesting depth" in problem else "syntax"
-    report.error(code, position, problem, _syntax_hint(problem, line))
+    if "nesting depth" in problem:
+        report.error("too-deep", position, problem, _DEPTH_HINT)
+        return
+    report.error("syntax", position, problem, _syntax_hint(problem, line))
 
 
 def _syntax_hint(problem: str, line: str) -> str:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sized
+from collections.abc import ItemsView, KeysView, Mapping, Sized, ValuesView
+from datetime import datetime, timedelta
 from typing import Any
 
 from jinja2 import StrictUndefined
-from jinja2.exceptions import SecurityError
+from jinja2.exceptions import FilterArgumentError, SecurityError
 from jinja2.filters import do_batch, do_indent, do_round, sync_do_slice
 from jinja2.runtime import Context, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from promptflow_codegen.template_filters import sentences, with_field, words
+from promptflow_core.coercion import why_no_json
 
 MAX_TEXT = 16 << 20
 """Characters or items that one operation may produce."""
@@ -50,6 +52,7 @@ class FlowEnvironment(ImmutableSandboxedEnvironment):
 
     def __init__(self) -> None:
         super().__init__(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+        self.finalize = text_of
         self.globals = {"range": _range, "dict": dict}
         shipped = {name: self.filters[name] for name in FILTERS}
         self.filters = {**shipped, **_BOUNDED_FILTERS, "sentences": sentences, "with_field": with_field}
@@ -69,11 +72,16 @@ class FlowEnvironment(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """The operators that could make much out of little, with a bound on their result."""
-        _check_growth(operator, left, right)
+        check_growth(operator, left, right)
         return super().call_binop(context, operator, left, right)
 
 
-def _check_growth(operator: str, left: Any, right: Any) -> None:
+def check_growth(operator: str, left: Any, right: Any) -> None:
+    """Check the size of what an operator would make.
+
+    Raises:
+        TemplateLimitError: it would be too large.
+    """
     match operator, left, right:
         case "**", int(), int():
             _check_size(abs(left).bit_length() * max(right, 0), MAX_BITS)
@@ -120,7 +128,7 @@ def _indent(text: str, width: int = 4, *, first: bool = False, blank: bool = Fal
 def _join(items: Any, separator: str = "", attribute: str | None = None) -> str:
     if attribute is not None:
         items = (_field(item, attribute) for item in items)
-    texts = [str(item) for item in items]
+    texts = [str(text_of(item)) for item in items]
     _check_size(sum(map(len, texts)) + len(separator) * len(texts))
     return separator.join(texts)
 
@@ -152,8 +160,34 @@ def _sum(items: Any, attribute: str | None = None, start: float = 0) -> float:
     return total
 
 
+def text_of(value: Any) -> Any:
+    """What a text shows of a value: timestamps in ISO 8601 and durations as flow files spell them."""
+    match value:
+        case datetime():
+            return value.isoformat()
+        case timedelta():
+            whole, micros = divmod(abs(value) // timedelta(microseconds=1), 1_000_000)
+            fraction = f".{micros:06}".rstrip("0") if micros else ""
+            return f"{'-' if value < timedelta() else ''}{whole}{fraction}s"
+        case _:
+            return value
+
+
+def _string(value: Any) -> str:
+    return str(text_of(value))
+
+
 def _tojson(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """What json has no notation for: lists in other guises are lists, nothing else is anything."""
+    if isinstance(value, Undefined):
+        str(value)  # which says what is not there
+    if hasattr(value, "__next__") or isinstance(value, range | KeysView | ValuesView | ItemsView):
+        return list(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    raise FilterArgumentError(f"`tojson` fails: {why_no_json(value)}")
 
 
 _BOUNDED_FILTERS: Mapping[str, Any] = {
@@ -163,6 +197,7 @@ _BOUNDED_FILTERS: Mapping[str, Any] = {
     "replace": _replace,
     "round": _round,
     "slice": _slice,
+    "string": _string,
     "sum": _sum,
     "tojson": _tojson,
 }

@@ -6,13 +6,12 @@ atomically, so that a reader never meets half of one, whatever ends this process
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from errno import EISDIR
 from functools import partial
 from pathlib import Path
@@ -28,7 +27,9 @@ from promptflow_codegen.bundle import (
 from promptflow_codegen.generate import Generated
 from promptflow_codegen.naming import FLOWS_PACKAGE, PACKAGE_ROOT
 from promptflow_codegen.project import Project
+from promptflow_codegen.removal import earlier_flows
 from promptflow_codegen.reuse import without_collection
+from promptflow_codegen.writers import make_data_folder, names_by_folder, only_writer, sweep, temporary_of
 
 MAX_NOTES = 50
 """Notes are kept of so many projects of a user, those that were generated last."""
@@ -54,27 +55,46 @@ def write(project: Project, generated: Generated, notes: Path | None = None) -> 
     """
     if generated.bundle is None:
         raise ValueError("the flows have errors; nothing was generated")
-    with without_collection():
-        changed = _write(project, generated, generated.bundle)
-        if notes is not None:
-            _save_notes(notes, generated.notes)
-    return changed
-
-
-def _write(project: Project, generated: Generated, bundle: Bundle) -> tuple[Path, ...]:
-    changed = drift(project, generated)
+    data = project.bundles_dir.parent
     try:
-        changes = {path: generated.files.get(path) for path in changed}
-        replace_all(project.root, changes, partial(save_bundle, bundle, project.bundles_dir))
+        make_data_folder(data)
+        with without_collection(), only_writer(data):
+            changed = _write(project, generated, generated.bundle)
+            if notes is not None:
+                _save_notes(notes, generated.notes)
     except OSError as error:
         raise WriteError(f"{error.filename or project.root} cannot be written: {error.strerror}") from error
     return changed
 
 
+def _write(project: Project, generated: Generated, bundle: Bundle) -> tuple[Path, ...]:
+    sweep({**dict(_folders_of_flows(project)), **names_by_folder(project.root / path for path in generated.files)})
+    changed = drift(project, generated)
+    changes = {path: generated.files.get(path) for path in changed}
+    replace_all(project.root, changes, partial(save_bundle, bundle, project.bundles_dir))
+    return changed
+
+
+def _folders_of_flows(project: Project) -> Iterator[tuple[Path, Collection[str]]]:
+    """Where files of flows lie or lay, and what those are called: a flow that nobody generates any more has some."""
+    package = project.flows_package.replace(".", "/")
+    for folder in (project.proto_dir / package).glob("*/v*"):
+        flow = folder.parent.name
+        yield folder, {f"{flow}.proto", f"{flow}.lock.yaml"}
+    if project.python_client_dir is not None:
+        for folder in (project.python_client_dir / package).glob("*/v*"):
+            yield folder, {"__init__.py", *_modules_of(folder.parent.name)}
+
+
+def _modules_of(flow: str) -> Collection[str]:
+    return {*(f"{flow}_pb2{end}" for end in (".py", ".pyi", "_grpc.py")), "client.py", "sync.py"}
+
+
 def _save_notes(path: Path, notes: bytes) -> None:
     """Keep the notes for the next run, which does without where they cannot be kept."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = temporary_of(path)
     with suppress(OSError):
+        sweep(names_by_folder([path]))
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         temporary.write_bytes(notes)
         temporary.chmod(0o600)
@@ -99,7 +119,7 @@ def save_bundle(bundle: Bundle, folder: Path) -> Path:
         OSError: it cannot be written; the current bundle is as it was.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _only_writer(folder):
+    with only_writer(folder):
         staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=folder))
         try:
             if not is_saved(bundle, folder):
@@ -117,7 +137,7 @@ def prune_bundles(folder: Path, *, keep_s: float, now: Callable[[], float] = tim
 
     What a writer that was killed has left goes too; what cannot be removed stays.
     """
-    with suppress(OSError), _only_writer(folder):
+    with suppress(OSError), only_writer(folder):
         ages = {
             path: now() - path.stat().st_mtime for path in folder.glob(_ANY_DIGEST) if path.name != _current(folder)
         }
@@ -138,16 +158,6 @@ def _stamp(folder: Path, *digests: str) -> None:
 
 def _current(folder: Path) -> str:
     return (_read(folder / CURRENT) or b"").decode("ascii", "replace").strip()
-
-
-@contextmanager
-def _only_writer(folder: Path) -> Generator[None]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _put_bundle(bundle: Bundle, staging: Path, target: Path) -> None:
@@ -172,7 +182,7 @@ def _write_durably(path: Path, data: bytes) -> None:
 
 def _stale(project: Project, generated: Generated) -> Iterator[Path]:
     """Files that nothing generates any more. Locks stay: a flow that returns takes its numbers up again."""
-    for path in (*_our_protos(project), *_our_modules(project)):
+    for path in (*_our_protos(project), *_our_modules(project), *_given_up(project, generated)):
         relative = project.relative(path)
         if path.is_file() and relative not in generated.files and path.suffix != ".pyc":
             yield relative
@@ -186,17 +196,28 @@ def _our_protos(project: Project) -> Iterator[Path]:
             yield path
 
 
+def _given_up(project: Project, generated: Generated) -> Iterator[Path]:
+    """Of flows that were in another package, and are confirmed to be gone from there: the proto and the Python."""
+    plans = generated.bundle.plans if generated.bundle is not None else ()
+    for earlier in earlier_flows(project, [(plan.name, plan.version) for plan in plans]):
+        if earlier.name not in project.removed:
+            continue
+        yield earlier.proto
+        if project.python_client_dir is not None:
+            folder = project.python_client_dir / earlier.proto.parent.relative_to(project.proto_dir)
+            yield from (folder / name for name in _modules_of(earlier.flow))
+
+
 def _our_modules(project: Project) -> Iterator[Path]:
     """Generated Python: all below our own import root, and in a project's own package what bears a generated name."""
     if project.python_client_dir is None:
         return
     if project.flows_package == FLOWS_PACKAGE:
-        yield from (project.python_client_dir / PACKAGE_ROOT).rglob("*.py*")
+        yield from (project.python_client_dir / PACKAGE_ROOT).rglob("[!.]*.py*")
         return
     folder = project.python_client_dir / project.flows_package.replace(".", "/")
     for path in folder.glob("*/v*/*.py*"):
-        flow = path.parts[-3]
-        if path.name in {*(f"{flow}_pb2{end}" for end in (".py", ".pyi", "_grpc.py")), "client.py", "sync.py"}:
+        if path.name in _modules_of(path.parts[-3]):
             yield path
 
 
@@ -222,7 +243,7 @@ def replace_all(root: Path, changes: Mapping[Path, bytes | None], finish: Callab
         _make_folders(new_folders, targets)
         for target, data in targets.items():
             if data is not None:
-                staged[target] = _temporary(target)
+                staged[target] = temporary_of(target)
                 _stage(target, staged[target], data, is_new=target.parent in new_folders)
         try:
             for target in targets:
@@ -264,10 +285,6 @@ def _remove_empty(folders: Iterable[Path]) -> None:
     for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-
-
-def _temporary(target: Path) -> Path:
-    return target.parent / f".{target.name}.{os.getpid()}"
 
 
 def _stage(target: Path, temporary: Path, data: bytes, *, is_new: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,6 +25,14 @@ INT32 = range(-(2**31), 2**31)
 
 MAX_DURATION = timedelta(seconds=315_576_000_000)
 """Ten thousand years either way, as protobuf's Duration has it."""
+
+NOT_JSON: Mapping[Kind, str] = {
+    Kind.BYTES: "json has no bytes: give the place the type `bytes`",
+    Kind.FILE: "json has no files: `.file_id` names it",
+    Kind.TIMESTAMP: "json has no timestamps: `.isoformat()` makes a text of it",
+    Kind.DURATION: "json has no durations: `.total_seconds()` makes a number of it",
+}
+"""Kinds of values that no json can hold, and what to write instead."""
 
 _DURATION = re.compile(r"(?P<amount>\d+(\.\d+)?)(?P<unit>ms|s|m|h|d)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -99,7 +107,9 @@ def _coerce_object(value: NativeValue, value_type: ObjectType, path: str) -> Nat
 
 def _coerce_scalar(value: NativeValue, kind: Kind, path: str) -> NativeValue:
     fitting = _fit_scalar(value, kind)
-    if fitting is None and not (kind is Kind.JSON and value is None):
+    if fitting is None and kind is Kind.JSON and value is not None:
+        raise _json_misfit(value, path)
+    if fitting is None and kind is not Kind.JSON:
         raise _misfit(value, ScalarType(kind), path)
     if (kind is Kind.INTEGER and fitting not in INT64) or (kind is Kind.INT32 and fitting not in INT32):
         raise CoercionError(f"{fitting} is out of range", path)
@@ -158,6 +168,41 @@ def _fit_json(value: NativeValue) -> NativeValue:
     except (TypeError, ValueError):
         return None
     return value
+
+
+def why_no_json(value: NativeValue) -> str:
+    """Why a value that is no list and no map is nothing that a json can hold, and what to write."""
+    match value:
+        case datetime():
+            return NOT_JSON[Kind.TIMESTAMP]
+        case timedelta():
+            return NOT_JSON[Kind.DURATION]
+        case bytes():
+            return NOT_JSON[Kind.BYTES]
+        case FileRef():
+            return NOT_JSON[Kind.FILE]
+        case _:
+            return f"{_shown(value)} is no json"
+
+
+def _json_misfit(value: NativeValue, path: str) -> CoercionError:
+    """What is wrong with a value that is no json, and where in it."""
+    for culprit, place in _leaves(value, path):
+        if _fit_json(culprit) is None and culprit is not None:
+            return CoercionError(why_no_json(culprit), place)
+    return _misfit(value, ScalarType(Kind.JSON), path)
+
+
+def _leaves(value: NativeValue, path: str) -> Iterator[tuple[NativeValue, str]]:
+    match value:
+        case Mapping():
+            for key, item in value.items():  # pyright: ignore[reportUnknownVariableType]
+                yield from _leaves(item, f"{path}[{key}]")
+        case list() | tuple():
+            for index, item in enumerate(value):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+                yield from _leaves(item, f"{path}[{index}]")
+        case _:
+            yield value, path
 
 
 def _misfit(value: NativeValue, value_type: ValueType, path: str) -> CoercionError:

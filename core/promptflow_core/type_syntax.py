@@ -167,7 +167,8 @@ def _enum_values(values: object) -> tuple[str, ...]:
                 hint="use `type: string` with `values` for such texts",
             )
         if value.casefold() in seen:
-            raise TypeSyntaxError(f"`{value}` collides with `{seen[value.casefold()]}`", path)
+            collision = f"`{value}` collides with `{seen[value.casefold()]}`"
+            raise TypeSyntaxError(collision, path, hint="rename one of them, or drop it")
         seen[value.casefold()] = value
     return tuple(seen.values())
 
@@ -226,8 +227,10 @@ def _constraints(field: Mapping[str, Any], value_type: ValueType) -> Constraints
         found[f"item_{key}" if key in _OF_BOTH else key] = value
     values: object = found.pop("values", None)
     if values is not None and not isinstance(_innermost(value_type), EnumType):
-        if not isinstance(values, list | tuple):
-            raise TypeSyntaxError("`values` is a list", ("values",), hint="write `values: [first, second]`")
+        if not isinstance(values, list | tuple) or not values:
+            problem = "`values` lists nothing" if isinstance(values, list | tuple) else "`values` is a list"
+            place = ("values",) if field.get("values") is not None else ("items", "values")
+            raise TypeSyntaxError(problem, place, hint="write `values: [first, second]`, or drop it")
         found["values"] = tuple(str(value) for value in values)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     return Constraints(**found)
 

@@ -207,7 +207,7 @@ async def test_a_field_that_batches_do_not_have_is_told(server: Server, engine: 
 
 
 async def test_json_requests_are_read_as_execute_reads_them(server: Server) -> None:
-    requests: list[Any] = [{"text": "hello", "execution_mode": "sync"}, {"txet": "x", "count": 2000}, 5, {"text": 7}]
+    requests: list[Any] = [{"text": "hello", "execution_mode": "sync"}, {"txet": "x", "count": 2000}, {"text": 7}]
     outcomes = await post_batch(server, {"requests": requests})
     assert outcomes[0].execution.status == COMPLETED
     for request, outcome in list(zip(requests, outcomes, strict=True))[1:]:
@@ -221,6 +221,15 @@ async def test_json_requests_are_read_as_execute_reads_them(server: Server) -> N
             failure.violations,
         )
     assert details_of(outcomes[1].error)[3]["txet"] == "`everything` v1 has no such input; did you mean `text`?"
+
+
+@pytest.mark.parametrize(("entry", "shown"), [(None, "null"), ([], "a list"), (5, "a number"), ("a", "text")])
+async def test_a_request_that_is_no_object_is_told_by_its_place(entry: Any, shown: str, server: Server) -> None:
+    good, bad = await post_batch(server, {"requests": [{"text": "hello", "execution_mode": "sync"}, entry]})
+    assert good.execution.status == COMPLETED
+    code, _, reason, violations = details_of(bad.error)
+    assert (code, reason) == (3, "INVALID_INPUT")
+    assert violations == {"requests[1]": f"must be a JSON object with the flow's inputs, not {shown}"}
 
 
 MALFORMED: list[tuple[bytes, str, dict[str, str]]] = [

@@ -265,10 +265,10 @@ def compared(text: str) -> str:
     def say(code: str, *_: object) -> None:
         said.append(code)
 
-    told = ExpressionTypes(SCOPE, say).type_of(expression, {})
+    told = ExpressionTypes(SCOPE, environment, say).type_of(expression, {})
     try:
         result: Any = environment.compile_expression(text, undefined_to_none=False)(inputs=INPUTS)
-        result = list(result) if hasattr(result, "__next__") else result
+        result = drawn(result)
     except FAILURES:
         return "failed"
     if said:
@@ -277,6 +277,12 @@ def compared(text: str) -> str:
         return "untold"
     coerce(result, told, text)
     return "compared"
+
+
+def drawn(result: Any) -> Any:
+    """The result with lists for generators, as a run makes them."""
+    is_many = isinstance(result, list) or hasattr(result, "__next__")
+    return [drawn(item) for item in result] if is_many else result
 
 
 def holds_nothing(result: Any) -> bool:

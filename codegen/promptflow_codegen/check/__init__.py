@@ -9,7 +9,9 @@ constants    what a step gives to the flow that it runs, without templates
 subflows     which flow runs which: what steps can name, an order, cycles, depth
 scope        what a template can read, and the types of it
 expressions  the type of an expression, and what in it can never work
-filter_types what filters and methods yield
+filter_types what filters and methods yield, and what they cannot work on
+calls        calls of filters, tests and methods, held against what these take
+attributes   fields that filters look at in each item of a list
 comparisons  comparisons whose outcome is known before the run
 type_classes kinds of types that operators tell apart
 evaluation   parts of templates that read nothing and can only fail

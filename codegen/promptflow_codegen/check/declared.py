@@ -15,7 +15,7 @@ def declared_values(executor: str, config: MapNode, output: ObjectType) -> Itera
     find = _BY_EXECUTOR.get(executor)
     for node, field in find(config, output) if find else ():
         is_absent = isinstance(node, ScalarNode) and node.value is None
-        if field.type != SCALARS["json"] and (not is_absent or field.required):
+        if not is_absent or (field.required and field.type != SCALARS["json"]):
             yield node, field
 
 

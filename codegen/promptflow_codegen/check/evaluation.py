@@ -5,7 +5,7 @@ Only what is small is evaluated: whatever a template says, this takes no longer 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from typing import Any, cast
 
 from jinja2 import TemplateRuntimeError, nodes
@@ -13,15 +13,16 @@ from jinja2.exceptions import FilterArgumentError
 from jinja2.runtime import Undefined
 
 from promptflow_codegen.template_filters import words
-from promptflow_codegen.template_sandbox import FlowEnvironment
+from promptflow_codegen.template_sandbox import MAX_BITS, FlowEnvironment, check_growth
 
 Say = Callable[[str, int], None]
 
 _MAX_LENGTH = 2_000
-_MAX_BITS = 256
+_INT64 = range(-(2**63), 2**64)
+"""What can be stored: unsigned where it is positive."""
 _FILTERS = words(
-    "abs capitalize count first float int last length list lower max min reverse sentences sort string sum title trim "
-    "unique upper"
+    "abs capitalize count filesizeformat first float int last length list lower max min reverse sentences sort "
+    "string sum title trim unique upper"
 )
 _FAILURES = (ArithmeticError, FilterArgumentError, LookupError, TypeError, ValueError, TemplateRuntimeError)
 
@@ -43,6 +44,26 @@ def value_of(node: nodes.Node, environment: FlowEnvironment) -> Any:
         return _evaluate(node, environment)
     except (_UnknownError, *_FAILURES):
         return NOTHING
+
+
+def outcomes(node: nodes.Expr) -> Iterator[nodes.Expr]:
+    """The expressions of which one is what `node` yields."""
+    match node:
+        case nodes.CondExpr(expr1=kept, expr2=nodes.Expr() as other):
+            yield from outcomes(kept)
+            yield from outcomes(other)
+        case nodes.Filter(name="default" | "d", node=nodes.Expr() as inner, args=[fallback, *_]):
+            yield from outcomes(inner)
+            yield from outcomes(fallback)
+        case _:
+            yield node
+
+
+def is_too_large(value: Any) -> bool:
+    """Whether a value has a number in it that cannot be stored."""
+    if isinstance(value, list):
+        return any(map(is_too_large, value))  # pyright: ignore[reportUnknownArgumentType]
+    return isinstance(value, int) and value not in _INT64
 
 
 def find_failures(body: Sequence[nodes.Node], environment: FlowEnvironment, say: Say) -> None:
@@ -101,8 +122,12 @@ def _evaluate(node: nodes.Node, environment: FlowEnvironment) -> Any:
             result = not _evaluate(inner, environment)
         case nodes.Neg(node=inner):
             result = -_evaluate(inner, environment)
-        case nodes.Add() | nodes.Sub() | nodes.Mul() | nodes.Div() | nodes.FloorDiv() | nodes.Mod():
+        case nodes.Add() | nodes.Sub() | nodes.Mul() | nodes.Div() | nodes.FloorDiv() | nodes.Mod() | nodes.Pow():
             result = _calculated(node, _evaluate(node.left, environment), _evaluate(node.right, environment))
+        case nodes.Call(node=nodes.Name(name="range"), args=bounds, kwargs=[], dyn_args=None, dyn_kwargs=None):
+            result = cast("Callable[..., Any]", environment.globals["range"])(
+                *(_evaluate(bound, environment) for bound in bounds)
+            )
         case nodes.Getitem(node=owner, arg=argument) if not isinstance(argument, nodes.Slice):
             result = environment.getitem(_evaluate(owner, environment), _evaluate(argument, environment))
         case nodes.Filter(name=name, node=inner, args=[], kwargs=[]) if inner is not None and name in _FILTERS:
@@ -123,6 +148,7 @@ def _filtered(name: str, value: Any, environment: FlowEnvironment) -> Any:
 
 
 def _calculated(node: nodes.BinExpr, left: Any, right: Any) -> Any:
+    check_growth(node.operator, left, right)
     is_large = isinstance(left, Sized) or isinstance(right, Sized)
     if is_large and isinstance(node, nodes.Mul | nodes.Mod):
         raise _UnknownError
@@ -136,6 +162,7 @@ _OPERATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
     "/": lambda left, right: left / right,
     "//": lambda left, right: left // right,
     "%": lambda left, right: left % right,
+    "**": lambda left, right: left**right,
 }
 
 
@@ -143,7 +170,7 @@ def _small(value: Any) -> Any:
     """The value, unless handling many of its like would take long."""
     if hasattr(value, "__next__"):
         value = list(value)
-    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
         raise _UnknownError
     if isinstance(value, Sized) and not isinstance(value, Undefined) and len(value) > _MAX_LENGTH:
         raise _UnknownError

@@ -11,10 +11,14 @@ from typing import Any
 
 from jinja2 import nodes
 
+from promptflow_codegen.check.attributes import check_attributes
+from promptflow_codegen.check.calls import check_filter, check_method, check_test
 from promptflow_codegen.check.comparisons import why_pointless
 from promptflow_codegen.check.filter_types import FilterMisfitError, filter_type, method_type
+from promptflow_codegen.check.fit import in_json
 from promptflow_codegen.check.scope import Scope, ScopeError
-from promptflow_codegen.check.type_classes import is_number, is_text, merged
+from promptflow_codegen.check.type_classes import in_text_hint, is_number, is_printable, is_text, merged
+from promptflow_codegen.template_sandbox import FlowEnvironment
 from promptflow_codegen.template_syntax import Read, plain_read
 from promptflow_core.types import SCALARS, ListType, MapType, ObjectType, ValueType, spelling
 
@@ -28,8 +32,9 @@ _BOOLEAN, _STRING, _INTEGER, _NUMBER = (SCALARS[name] for name in ("boolean", "s
 class ExpressionTypes:
     """Walks the expressions of one template."""
 
-    def __init__(self, scope: Scope, say: Say) -> None:
+    def __init__(self, scope: Scope, environment: FlowEnvironment, say: Say) -> None:
         self._scope = scope
+        self._environment = environment
         self._say = say
 
     def statements(self, body: list[nodes.Node], local: Types) -> None:
@@ -38,7 +43,7 @@ class ExpressionTypes:
             match statement:
                 case nodes.Output(nodes=parts):
                     for part in parts:
-                        self.type_of(part, local)
+                        self._printed(part, local)
                 case nodes.If():
                     self.type_of(statement.test, local)
                     for branch in (statement.body, list[nodes.Node](statement.elif_), statement.else_):
@@ -72,12 +77,25 @@ class ExpressionTypes:
             case _:
                 return self._other(node, local)
 
+    def _printed(self, node: nodes.Node, local: Types) -> None:
+        found = self.type_of(node, local)
+        if found is not None and not is_printable(found):
+            message = f"{spelling(found)} cannot be put into a text"
+            self._say("type-mismatch", message, node.lineno, in_text_hint(found))
+
     def _other(self, node: nodes.Node, local: Types) -> ValueType | None:
+        if isinstance(node, nodes.Concat):
+            for part in node.nodes:
+                self._printed(part, local)
+            return _STRING
         inner = [self.type_of(child, local) for child in node.iter_child_nodes()]
         match node:
-            case nodes.Not() | nodes.Test():
+            case nodes.Test():
+                self._guarded(node.lineno, lambda: check_test(node, self._environment))
                 return _BOOLEAN
-            case nodes.Concat() | nodes.TemplateData():
+            case nodes.Not():
+                return _BOOLEAN
+            case nodes.TemplateData():
                 return _STRING
             case nodes.Neg() | nodes.Pos() if is_number(inner[0]):
                 return inner[0]
@@ -141,6 +159,10 @@ class ExpressionTypes:
             self.type_of(keyword.value, local)
         arguments = [self.type_of(argument, local) for argument in node.args]
         try:
+            check_filter(node, given, self._environment)
+            check_attributes(node, given, self._scope)
+            if node.name == "tojson" and given is not None:
+                _check_json(given)
             return filter_type(node, given, arguments)
         except FilterMisfitError as error:
             self._say(error.code, error.message, node.lineno, error.hint)
@@ -189,14 +211,28 @@ class ExpressionTypes:
         for child in (*node.args, *(keyword.value for keyword in node.kwargs)):
             self.type_of(child, local)
         match node.node:
-            case nodes.Getattr(node=owner, attr="get"):
-                return self._get(node, self.type_of(owner, local))
             case nodes.Getattr(node=owner, attr=name):
-                return method_type(name, self.type_of(owner, local))
+                return self._method(node, name, self.type_of(owner, local))
             case nodes.Name(name="range"):
                 return ListType(_INTEGER)
             case _:
                 return None
+
+    def _method(self, call: nodes.Call, name: str, owner: ValueType | None) -> ValueType | None:
+        # The name of a method stands behind a dot.
+        place = call.node.lineno + 1
+        if not self._guarded(place, lambda: check_method(call, name, owner, self._environment)):
+            return None
+        return self._get(call, owner) if name == "get" else method_type(name, owner)
+
+    def _guarded(self, offset: int, check: Callable[[], None]) -> bool:
+        """Whether a check holds; what it raises is told."""
+        try:
+            check()
+        except FilterMisfitError as error:
+            self._say(error.code, error.message, offset, error.hint)
+            return False
+        return True
 
     def _get(self, call: nodes.Call, owner: ValueType | None) -> ValueType | None:
         """`owner.get(key)`, which is null, or what else is given, where the key is not there."""
@@ -243,3 +279,9 @@ def constant_type(value: Any) -> ValueType | None:
             return _STRING
         case _:
             return None
+
+
+def _check_json(given: ValueType) -> None:
+    problem = in_json(given)
+    if problem is not None:
+        raise FilterMisfitError("type-mismatch", f"`tojson` fails: {problem.what('its value')}", problem.hint)

@@ -6,10 +6,17 @@ from collections.abc import Sequence
 
 from jinja2 import nodes
 
-from promptflow_codegen.check.type_classes import is_boolean, is_number, is_text, merged
+from promptflow_codegen.check.type_classes import (
+    in_text_hint,
+    is_boolean,
+    is_number,
+    is_printable,
+    is_text,
+    merged,
+)
 from promptflow_codegen.template_filters import words
 from promptflow_codegen.template_syntax import nearest
-from promptflow_core.types import SCALARS, FieldType, ListType, ObjectType, ValueType, spelling
+from promptflow_core.types import SCALARS, FieldType, ListType, MapType, ObjectType, ValueType, spelling
 
 _STRING, _INTEGER, _NUMBER = SCALARS["string"], SCALARS["integer"], SCALARS["number"]
 
@@ -19,8 +26,15 @@ _TEXTS = words(
 _COUNTS = words("count int length wordcount")
 _SAME_LIST = words("list reject rejectattr select selectattr sort unique")
 _ONE_ITEM = words("first last max min")
-_OF_LISTS = words("batch first join last list max min slice sort sum unique with_field")
+_OF_LISTS = words(
+    "batch first groupby join last list map max min reject rejectattr reverse select selectattr slice sort sum unique "
+    "with_field"
+)
+_OF_TEXTS = words("capitalize indent lower replace title trim truncate upper wordcount wordwrap")
+_OF_NUMBERS = words("abs round")
+_OF_MAPPINGS = words("dictsort items")
 _OF_SIZES = words("count length")
+_SINGLE = frozenset(SCALARS[name] for name in ("timestamp", "duration", "file"))
 _STRING_METHODS = words("capitalize casefold lower lstrip removeprefix removesuffix rstrip strip title upper")
 _LIST_METHODS = words("rsplit split splitlines")
 _TRUTH_METHODS = words("endswith isalpha isdigit islower isspace isupper startswith")
@@ -41,7 +55,9 @@ def filter_type(node: nodes.Filter, given: ValueType | None, arguments: Sequence
         FilterMisfitError: it can only fail.
     """
     name = node.name
-    _check_operand(name, given)
+    check_operand(name, given)
+    if name == "join" and isinstance(given, ListType):
+        _check_joined(node, given.element)
     if name in ("default", "d"):
         return _default(node, given, arguments)
     if name in _TEXTS:
@@ -72,10 +88,15 @@ def method_type(name: str, owner: ValueType | None) -> ValueType | None:
     return _INTEGER if name in ("count", "find", "rfind") else None
 
 
-def _check_operand(name: str, given: ValueType | None) -> None:
+def check_operand(name: str, given: ValueType | None) -> None:
+    """Check that a filter can work on values of a type.
+
+    Raises:
+        FilterMisfitError: it can only fail, or show what nobody wants to read.
+    """
     if given is None:
         return
-    is_single = is_number(given) or is_boolean(given)
+    is_single = is_number(given) or is_boolean(given) or given in _SINGLE
     if name == "sentences" and not is_text(given) and given != SCALARS["json"]:
         raise FilterMisfitError("type-mismatch", f"`sentences` splits a text, not {spelling(given)}")
     if name in _OF_SIZES and is_single:
@@ -84,6 +105,32 @@ def _check_operand(name: str, given: ValueType | None) -> None:
         raise FilterMisfitError("type-mismatch", f"`{name}` goes over a list, not {spelling(given)}")
     if name == "sum" and isinstance(given, ListType) and is_text(given.element):
         raise FilterMisfitError("type-mismatch", "`sum` adds numbers, not texts", "`join` puts texts together")
+    if name in _OF_TEXTS and (not is_printable(given) or given in _SINGLE):
+        message = f"`{name}` works on texts, not on {spelling(given)}"
+        raise FilterMisfitError("type-mismatch", message, _text_hint(name, given))
+    if given != SCALARS["json"]:
+        _check_class(name, given)
+
+
+def _check_class(name: str, given: ValueType) -> None:
+    has_sign = is_number(given) or is_boolean(given) or (name == "abs" and given == SCALARS["duration"])
+    if name in _OF_NUMBERS and not has_sign:
+        hint = "`| float` makes a number of a text" if is_text(given) else ""
+        raise FilterMisfitError("type-mismatch", f"`{name}` works on numbers, not on {spelling(given)}", hint)
+    if name in _OF_MAPPINGS and not isinstance(given, MapType | ObjectType):
+        raise FilterMisfitError("type-mismatch", f"`{name}` works on maps and objects, not on {spelling(given)}")
+
+
+def _check_joined(node: nodes.Filter, element: ValueType) -> None:
+    names_field = len(node.args) > 1 or any(keyword.key == "attribute" for keyword in node.kwargs)
+    if not names_field and not is_printable(element):
+        message = f"`join` puts texts together, not {spelling(element)}"
+        hint = "`join(', ', attribute='…')`" if isinstance(element, ObjectType) else in_text_hint(element)
+        raise FilterMisfitError("type-mismatch", message, hint)
+
+
+def _text_hint(name: str, given: ValueType) -> str:
+    return f"`| map('{name}')` works on each" if isinstance(given, ListType) else in_text_hint(given)
 
 
 def _default(node: nodes.Filter, given: ValueType | None, arguments: Sequence[ValueType | None]) -> ValueType | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from promptflow_codegen.check.fit import in_json
 from promptflow_codegen.check.shapes import MAX_FIELDS, misshapen, normalised
 from promptflow_codegen.check.templates import TemplateCheck
 from promptflow_codegen.checked import CheckedOutput
@@ -63,6 +64,11 @@ def _inferred(output: OutputNode, check: TemplateCheck, report: Report) -> Value
             if result is None:
                 return None
             if result.type is None or not result.is_plain:
+                problem = None if result.type is None else in_json(result.type)
+                if problem is not None:
+                    message = f"output `{output.name.text}` has no type and becomes json, but {problem.what('this')}"
+                    report.error("untyped-output", node.position, message, _declaration_hint(result.type))
+                    return None
                 message = f"the type of output `{output.name.text}` cannot be told; it becomes `json`"
                 report.warning("untyped-output", node.position, message, _declaration_hint(result.type))
                 return SCALARS["json"]

@@ -190,10 +190,11 @@ def _check_step(step: TypedStep, check: TemplateCheck, flow: FlowNode, report: R
         config_check = config_check.in_scope(_item_names(node, item, report))
     match step.work:
         case ExecutorSpec() as spec:
-            config_check.fields(node.config, spec.config, f"`{spec.name}`", is_config=True)
+            config_check.native().fields(node.config, spec.config, f"`{spec.name}`", is_config=True)
             for value, field in declared_values(spec.name, node.config, step.output or ObjectType(())):
                 what = f"`{field.name}` of step `{name}`"
-                config_check.value(value, field.type, what, is_needed=field.required and field.default is None)
+                is_needed = field.required and field.default is None
+                config_check.value(value, field.type, what, is_needed=is_needed)
         case CheckedFlow() as callee:
             config_check.fields(node.config, callee.inputs, f"flow `{callee.name}`")
             check_constants(node.config, callee.inputs, f"flow `{callee.name}`", report)

@@ -9,17 +9,17 @@ from typing import Any
 from jinja2 import nodes
 
 from promptflow_codegen.check.absences import Absences, AbsentRead
-from promptflow_codegen.check.evaluation import NOTHING, find_failures, value_of
+from promptflow_codegen.check.evaluation import NOTHING, find_failures, is_too_large, outcomes, value_of
 from promptflow_codegen.check.expressions import ExpressionTypes
 from promptflow_codegen.check.facts import NOTHING_KNOWN, Facts
-from promptflow_codegen.check.fit import can_fit
+from promptflow_codegen.check.fit import can_fit, in_json, strange_values
 from promptflow_codegen.check.scope import Scope, ScopeError, shown
 from promptflow_codegen.diagnostics import Position, Report
 from promptflow_codegen.template_sandbox import FlowEnvironment
 from promptflow_codegen.template_syntax import ParsedTemplate, TemplateError, TemplateKind, nearest, parse_template
 from promptflow_codegen.tree import ListNode, MapNode, Node, Places, ScalarNode, shape_of
 from promptflow_core.coercion import CoercionError, coerce
-from promptflow_core.types import SCALARS, ListType, MapType, ObjectType, ValueType, spelling
+from promptflow_core.types import SCALARS, EnumType, ListType, MapType, ObjectType, ValueType, spelling
 
 _STRING = SCALARS["string"]
 _JSON = SCALARS["json"]
@@ -29,13 +29,15 @@ _JSON = SCALARS["json"]
 class Yield:
     """What a value turns out to be: its type, None where only the run can tell.
 
-    `is_plain`: the type is that of what is read, not of something made of it. `constant`: the value, or `NOTHING`.
+    `is_plain`: the type is that of what is read, not of something made of it. `constants`: values that it may turn out
+    to be; `is_constant`: nothing else.
     """
 
     type: ValueType | None
     kind: TemplateKind
     is_plain: bool = True
-    constant: Any = NOTHING
+    constants: tuple[Any, ...] = ()
+    is_constant: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class TemplateCheck:
     """Checks the values of one step, or of the outputs; `steps_read` gathers the steps that they read.
 
     `facts` hold wherever the values are rendered. `inputs_missed` gathers the inputs that may not be sent and are read
-    as if they were, be it that null does where they are not.
+    as if they were, be it that null does where they are not. `takes_native`: what is `json` takes any native value, as
+    in the configs of executors, which fit it themselves.
     """
 
     scope: Scope
@@ -53,6 +56,7 @@ class TemplateCheck:
     facts: Facts = NOTHING_KNOWN
     steps_read: dict[str, Position] = field(default_factory=dict[str, Position])
     inputs_missed: set[str] = field(default_factory=set[str])
+    takes_native: bool = False
     parsed: dict[int, ParsedTemplate | None] = field(default_factory=dict[int, ParsedTemplate | None])
     places: dict[int, Places] = field(default_factory=dict[int, Places])
 
@@ -63,6 +67,10 @@ class TemplateCheck:
     def in_scope(self, local: Mapping[str, ValueType | None]) -> TemplateCheck:
         """The same with names of a for_each step in sight."""
         return replace(self, scope=self.scope.with_local(local))
+
+    def native(self) -> TemplateCheck:
+        """The same for the config of an executor."""
+        return replace(self, takes_native=True)
 
     def where(self, condition: ScalarNode) -> TemplateCheck:
         """The same where a condition, which was checked, holds."""
@@ -110,8 +118,10 @@ class TemplateCheck:
         if self.report.count > found:
             return Yield(None, parsed.kind, is_plain=False)
         expression = sole_expression(parsed)
-        constant = NOTHING if expression is None else value_of(expression, self.environment)
-        return Yield(expression_type, parsed.kind, is_plain=False, constant=constant)
+        found_values = [value_of(outcome, self.environment) for outcome in outcomes(expression)] if expression else []
+        constants = tuple(value for value in found_values if value is not NOTHING and value is not None)
+        is_constant = bool(constants) and len(constants) == len(found_values)
+        return Yield(expression_type, parsed.kind, is_plain=False, constants=constants, is_constant=is_constant)
 
     def _check_absences(self, parsed: ParsedTemplate, node: ScalarNode) -> None:
         for read in self.absences.unguarded(parsed.body, self.facts):
@@ -148,7 +158,7 @@ class TemplateCheck:
             self.report.error(code, self._at(node, offset), message, hint)
 
         find_failures(parsed.body, self.environment, lambda message, offset: say("template-fails", message, offset))
-        types = ExpressionTypes(self.scope, say)
+        types = ExpressionTypes(self.scope, self.environment, say)
         expression = sole_expression(parsed)
         if expression is not None:
             return types.type_of(expression, {})
@@ -192,19 +202,40 @@ class TemplateCheck:
             self._check_needed(node)
         if result.kind is TemplateKind.LITERAL:
             self._literal(node, wanted, what)
-        elif wanted is None or wanted == _JSON:
-            return  # a config's `json` takes any native value: executors fit it themselves
-        elif result.constant is not NOTHING:
-            self._fits(node, result.constant, wanted, what)
-        elif result.type is not None and not can_fit(result.type, wanted):
-            message = f"{what} is {spelling(wanted)}, but this yields {spelling(result.type)}"
-            self.report.error("type-mismatch", node.position, message)
+            return
+        found = self.report.count
+        for constant in result.constants:
+            self._fits(node, constant, wanted, what)
+        if self._takes_all(wanted) or result.is_constant or self.report.count > found:
+            return
+        assert wanted is not None
+        if result.type is not None and not can_fit(result.type, wanted):
+            self._misfit(node, result.type, wanted, what)
+
+    def _takes_all(self, wanted: ValueType | None) -> bool:
+        return wanted is None or (wanted == _JSON and self.takes_native)
+
+    def _misfit(self, node: ScalarNode, given: ValueType, wanted: ValueType, what: str) -> None:
+        strange, problem = strange_values(given, wanted), in_json(given)
+        if strange:
+            values = ", ".join(strange[:12])
+            message = f"{what} is {spelling(wanted)}, but this may yield {values}, which that has not"
+            hint = "add the value there, or leave it to the run: `| string`" if isinstance(given, EnumType) else ""
+        elif wanted == _JSON and problem is not None:
+            message = f"{what} is json, but {problem.what('this')}"
+            hint = problem.hint
+        else:
+            message, hint = f"{what} is {spelling(wanted)}, but this yields {spelling(given)}", ""
+        self.report.error("type-mismatch", node.position, message, hint)
 
     def _literal(self, node: ScalarNode, wanted: ValueType | None, what: str) -> None:
-        if wanted is not None and wanted != _JSON:
-            self._fits(node, node.value, wanted, what)
+        self._fits(node, node.value, wanted, what)
 
-    def _fits(self, node: ScalarNode, value: Any, wanted: ValueType, what: str) -> None:
+    def _fits(self, node: ScalarNode, value: Any, wanted: ValueType | None, what: str) -> None:
+        if wanted is None or wanted == _JSON:
+            if is_too_large(value):
+                self.report.error("type-mismatch", node.position, "the number is too large: integers have 64 bits")
+            return
         try:
             coerce(value, wanted)
         except (CoercionError, OverflowError) as error:
@@ -222,7 +253,8 @@ class TemplateCheck:
                 for entry in node.entries:
                     self.value(entry.value, None, what)
             case _ if wanted == _JSON:
-                self._mapping(node, None, what)
+                for entry in node.entries:
+                    self.value(entry.value, wanted, f"`{entry.key}` of {what}")
             case _:
                 self._mismatch(node, wanted, what)
 
@@ -253,7 +285,7 @@ class TemplateCheck:
         if wanted is not None and wanted != _JSON and not isinstance(wanted, ListType):
             self._mismatch(node, wanted, what)
             return
-        inner = wanted.element if isinstance(wanted, ListType) else None
+        inner = wanted.element if isinstance(wanted, ListType) else wanted
         for index, item in enumerate(node.items):
             self.value(item, inner, f"item {index} of {what}", is_needed=_refuses_null(inner))
 

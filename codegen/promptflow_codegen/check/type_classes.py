@@ -39,3 +39,23 @@ def merged(left: ValueType | None, right: ValueType | None) -> ValueType | None:
         inner = merged(left.element, right.element)
         return None if inner is None else ListType(inner)
     return None
+
+
+def is_printable(value_type: ValueType) -> bool:
+    """Whether a text can show the value; of any other it would show what Python calls it."""
+    return not is_collection(value_type) and value_type not in (SCALARS["bytes"], SCALARS["file"])
+
+
+def in_text_hint(value_type: ValueType) -> str:
+    """How a value that no text can show is put into one."""
+    match value_type:
+        case ListType(element=element) if is_printable(element):
+            return "`| join(', ')` or `| tojson` makes a text of it"
+        case ScalarType(scalar=Kind.FILE):
+            return "`.name` or `.file_id` names it"
+        case ScalarType(scalar=Kind.TIMESTAMP | Kind.DURATION):
+            return "`| string` makes a text of it"
+        case ScalarType():
+            return "send it as `bytes`, or let a step read the text in it"
+        case _:
+            return "name what you want of it, or `| tojson`"

@@ -47,6 +47,7 @@ def _addresses(ports: Ports, *, with_gateway: bool) -> str:
     if with_gateway:
         lines = [
             f"  gateway       http://localhost:{ports.gateway}   (REST, NDJSON, SSE, gRPC, grpc-web)",
+            f"  API pages     http://localhost:{ports.gateway}/docs",
             *lines,
             f"  metrics       http://localhost:{ports.metrics}/metrics",
         ]

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from promptflow_codegen.bundle import Bundle
 from promptflow_codegen.project import Project
+from promptflow_codegen.writers import make_data_folder
 from promptflow_core.errors import FlowError
 from promptflow_core.settings import PREFIX, Settings
 from promptflow_server.cli.environment import POOLS, project_at, settings_of
@@ -267,7 +268,7 @@ def _only_one(data: Path) -> Generator[None]:
     Raises:
         CommandError: another `promptflow up` has it.
     """
-    data.mkdir(parents=True, exist_ok=True)
+    make_data_folder(data)
     with (data / "up.lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -18,7 +18,7 @@ from jinja2 import nodes
 from jinja2.runtime import Context, Undefined
 from jinja2.visitor import NodeTransformer
 
-from promptflow_codegen.template_sandbox import FlowEnvironment, TemplateLimitError
+from promptflow_codegen.template_sandbox import FlowEnvironment, TemplateLimitError, text_of
 from promptflow_core.values import FileRef, NativeValue
 from promptflow_server.engine.template_costs import COMPARING, PER_ITERATION, PER_VALUE, SKIMMING, Rate, rate_of
 
@@ -267,7 +267,7 @@ def _joined(parts: list[Any]) -> str:
     texts: list[str] = []
     for part in parts:
         budget.measure(part)
-        texts.append(str(part))
+        texts.append(str(text_of(part)))
     return "".join(texts)
 
 

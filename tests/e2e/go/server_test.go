@@ -96,7 +96,7 @@ func TestEveryValueComesBackAsItWent(t *testing.T) {
 		Moment:   &moment,
 		Wait:     promptflow.Ptr(-1500 * time.Millisecond),
 		Anything: map[string]any{"a": []any{1.0, 2.5, "x", nil, true, map[string]any{}}},
-		Color:    everytype.InputColorDarkBlue,
+		Color:    everytype.InputColor_Dark_blue,
 		Tags:     []string{"a", ""},
 		Weights:  map[string]float64{"": 1.5, "b": 0},
 		Person:   &everytype.InputPerson{Name: "Ada", Age: promptflow.Ptr(int32(0))},

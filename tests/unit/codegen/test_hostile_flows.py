@@ -92,3 +92,12 @@ def test_the_most_steps_that_a_flow_may_have_may_all_wait_for_each_other(tmp_pat
 
     steps = (f"name: {word(index)}, needs: {needs(index)}" for index in range(500))
     assert codes(flow_of_steps(steps), tmp_path, catalog) == set()
+
+
+@pytest.mark.parametrize("version", ["0", "-1", "10000"])
+def test_a_version_out_of_bounds_is_told_with_one_within(version: str, tmp_path: Path, catalog: Catalog) -> None:
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "a.yaml").write_text(f"name: a\nversion: {version}\n" + STEP)
+    (found,) = generate(Project.at(tmp_path), catalog).diagnostics
+    assert (found.code, found.message) == ("bad-value", f"`version` is {version}; it goes from 1 to 9999")
+    assert found.hint == "write `version: 1`, or another one within"

@@ -85,7 +85,7 @@ DAMAGE = {
     "no number": ("number: 4", "number: four", "messages.ExecuteRequest.fields.code.number"),
     "number zero": ("number: 4", "number: 0", "greater than or equal to 1"),
     "a key more": ("retired:", "retried:", "retried"),
-    "another format": ("format: 1", "format: 2", "format"),
+    "another format": ("format: 1", "format: 0", "format"),
     "another flow": ("flow: mail", "flow: male", "of male v2, not of mail v2"),
     "a merge conflict": ("messages:", "<<<<<<< ours\nmessages:", "cannot be read"),
     "an anchor": ("messages:", "messages: &a", "anchors"),
@@ -104,6 +104,13 @@ def test_damage_is_one_diagnostic_that_says_what_to_do(name: str) -> None:
     assert "error[damaged-lock]: " in found
     assert expected in found
     assert found.endswith("hint: restore it from version control; numbers that clients know would move otherwise")
+
+
+def test_a_lock_of_a_newer_release_is_told_from_a_damaged_one() -> None:
+    lock, (found,) = parse(print_lock(LOCK).replace("format: 1", "format: 99", 1))
+    assert lock is None
+    assert "the lock has format 99: a newer release wrote it" in found
+    assert "hint: generate with that release" in found
 
 
 def test_an_empty_lock_is_damaged() -> None:

@@ -105,9 +105,25 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "a control character in a key": (b'"\\x07": 1', "syntax"),
     "a number of a million digits": (b"a: " + b"9" * 1_000_000, "syntax"),
     "infinity": (b"a: -.Inf", "syntax"),
+    "no number": (b"a: .nan", "syntax"),
     "nothing": (b"", "empty-file"),
     "comments alone": (b"# nothing\n", "empty-file"),
 }
+
+
+@pytest.mark.parametrize(
+    "name", ["open lists", "too many bytes", "a number of a million digits", "infinity", "no number"]
+)
+def test_a_limit_is_told_with_what_to_do(name: str) -> None:
+    report = Report("x.yaml")
+    parse_source(HOSTILE[name][0], report)
+    assert all(found.hint for found in report.diagnostics)
+
+
+def test_the_depth_that_the_tree_refuses_has_a_hint_too() -> None:
+    report = Report("x.yaml")
+    assert parse_source(b"[" * 60 + b"]" * 60, report) is None
+    assert [(found.code, bool(found.hint)) for found in report.diagnostics] == [("too-deep", True)]
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from jinja2.exceptions import SecurityError, TemplateAssertionError, UndefinedError
+from jinja2.exceptions import FilterArgumentError, SecurityError, TemplateAssertionError, UndefinedError
 from jinja2.runtime import Undefined
 
 from promptflow_codegen.template_sandbox import MAX_RANGE, FlowEnvironment, TemplateLimitError
@@ -20,6 +21,8 @@ CONTEXT: dict[str, Any] = {
     "scores": {"items": 1, "keys": 2, "good": 0.9},
     "words": [{"text": "a", "n": 2}, {"text": "b", "n": 1}],
     "text": "some text",
+    "when": datetime(2020, 1, 1, tzinfo=UTC),
+    "span": timedelta(seconds=90),
 }
 
 VALUES: dict[str, Any] = {
@@ -35,6 +38,13 @@ VALUES: dict[str, Any] = {
     "text | replace('e', 'ee')": "somee teext",
     "text | replace('e', '', 1)": "som text",
     "'<&>' | upper": "<&>",
+    "when": datetime(2020, 1, 1, tzinfo=UTC),
+    "when | string": "2020-01-01T00:00:00+00:00",
+    "span | string": "90s",
+    "[when, span, -span, span / 80] | join(' ')": "2020-01-01T00:00:00+00:00 90s -90s 1.125s",
+    "[span] | map('string') | list": ["90s"],
+    "words | map(attribute='n') | tojson": "[2, 1]",
+    "scores.values() | tojson": "[1, 2, 0.9]",
     "{'a': '<é>'} | tojson": '{"a": "<é>"}',
     "1.2345 | round(2)": 1.23,
     "range(3) | list": [0, 1, 2],
@@ -134,3 +144,24 @@ def test_what_is_given_to_a_template_is_not_changed(environment: FlowEnvironment
 def test_undefined_is_an_error_and_never_empty(environment: FlowEnvironment) -> None:
     with pytest.raises(UndefinedError, match="missing"):
         environment.from_string("a {{ missing }}").render()
+
+
+def test_a_text_shows_times_as_flow_files_spell_them(environment: FlowEnvironment) -> None:
+    shown = environment.from_string("at {{ when }} for {{ span }}, {{ 1.5 }}").render(CONTEXT)
+    assert shown == "at 2020-01-01T00:00:00+00:00 for 90s, 1.5"
+
+
+@pytest.mark.parametrize(
+    ("expression", "error", "told"),
+    [
+        ("{'a': when} | tojson", FilterArgumentError, "json has no timestamps"),
+        ("[span] | tojson", FilterArgumentError, "total_seconds"),
+        ("missing | tojson", UndefinedError, "missing"),
+        ("[scores.nope] | tojson", UndefinedError, "nope"),
+    ],
+)
+def test_what_json_cannot_hold_is_told_with_what_to_write(
+    expression: str, error: type[Exception], told: str, environment: FlowEnvironment
+) -> None:
+    with pytest.raises(error, match=told):
+        environment.compile_expression(expression)(**CONTEXT)

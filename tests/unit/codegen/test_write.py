@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -48,7 +52,101 @@ def test_everything_is_written_once(project: Project, catalog: Catalog) -> None:
 
 def test_no_temporary_file_is_left(project: Project, catalog: Catalog) -> None:
     write(project, generate(project, catalog))
-    assert [path for path in project.root.rglob(".*") if path.name != ".promptflow"] == []
+    assert hidden(project) == []
+
+
+def hidden(project: Project) -> list[str]:
+    """What a writer would have left; `.promptflow` is no such thing."""
+    paths = (path.relative_to(project.root) for path in project.root.rglob(".*"))
+    return sorted(path.as_posix() for path in paths if path.parts[0] != ".promptflow")
+
+
+PIPE_BYTES = 1 << 16
+"""What a pipe holds."""
+
+WRITER = """
+import os, sys
+from pathlib import Path
+from promptflow_codegen.generate import generate
+from promptflow_codegen.project import Project
+from promptflow_codegen.write import write
+from promptflow_core.registry import ExecutorRegistry
+
+project = Project.at(Path(sys.argv[1]))
+generated = generate(project, ExecutorRegistry.load().catalog())
+print(os.getpid(), flush=True)
+sys.stdin.readline()
+write(project, generated)
+"""
+
+
+def test_a_writer_waits_for_the_one_before_and_takes_away_what_that_left_when_it_was_killed(
+    project: Project, catalog: Catalog
+) -> None:
+    with (project.flows_dir / "second.yaml").open("a") as flow:
+        flow.write(f"description: {'long ' * PIPE_BYTES}\n")
+    generated = generate(project, catalog)
+    last = project.root / max(path for path, data in generated.files.items() if len(data) > PIPE_BYTES)
+    command = [sys.executable, "-c", WRITER, str(project.root)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdin is not None
+        assert killed.stdout is not None
+        pid = int(killed.stdout.readline())
+        # It stops in the middle of this file: a pipe takes no more before someone reads.
+        pipe = last.with_name(f".{last.name}.{pid}")
+        pipe.parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(pipe)
+        killed.stdin.write("go\n")
+        killed.stdin.flush()
+        with pipe.open("rb"), ThreadPoolExecutor(1) as pool:
+            left = hidden(project)
+            assert len(left) == len(generated.files)
+            waiting = pool.submit(write, project, generated)
+            with pytest.raises(BlockingIOError):
+                would_be_a_writer(project.bundles_dir.parent)
+            assert hidden(project) == left
+            os.kill(pid, signal.SIGKILL)
+            assert waiting.result(timeout=10) == tuple(sorted(generated.files))
+    pipe.unlink()
+    assert hidden(project) == []
+    assert drift(project, generated) == ()
+
+
+def would_be_a_writer(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(descriptor)
+
+
+def test_what_is_swept_is_a_writers_own(project: Project, catalog: Catalog) -> None:
+    write(project, generate(project, catalog))
+    folder = project.proto_dir / "promptflow_api" / "flows" / "first" / "v1"
+    gone = project.proto_dir / "promptflow_api" / "flows" / "gone" / "v1"
+    client = project.root / "clients/python/promptflow_api/flows/gone/v1"
+    ours = [folder / ".first.proto.7", project.flows_dir / ".flow.schema.json.8", gone / ".gone.lock.yaml.9"]
+    ours += [gone / ".gone.proto.9", client / ".gone_pb2.py.9"]
+    of_others = [folder / name for name in (".first.proto.bak", ".first.proto", "first.proto.7", ".notes.proto.7")]
+    for path in (*ours, *of_others):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    (folder / ".first.lock.yaml.7").mkdir()
+    write(project, generate(project, catalog))
+    assert [path for path in ours if path.exists()] == []
+    assert [path for path in of_others if not path.exists()] == []
+    assert (folder / ".first.lock.yaml.7").is_dir()
+    assert not gone.parent.exists()
+    assert not client.parent.exists()
+
+
+def test_no_version_control_takes_what_a_machine_keeps(project: Project, catalog: Catalog) -> None:
+    ignored = project.bundles_dir.parent / ".gitignore"
+    write(project, generate(project, catalog))
+    assert ignored.read_text() == "*\n"
+    ignored.unlink()
+    write(project, generate(project, catalog))
+    assert not ignored.exists(), "it is the user's from then on"
 
 
 def test_what_was_edited_and_what_is_missing_is_drift(project: Project, catalog: Catalog) -> None:
@@ -75,6 +173,48 @@ def test_a_flow_that_goes_takes_its_files_and_leaves_its_lock(project: Project, 
     left = [path.name for path in project.root.rglob("*second*") if path.is_file()]
     assert left == ["second.lock.yaml"]
     assert not (project.root / "clients/python/promptflow_api/flows/second").exists()
+
+
+@pytest.mark.parametrize(("old", "new"), [("promptflow_api.flows", "acme.flows"), ("acme", "acme.flows"), ("b.a", "b")])
+def test_flows_leave_their_package_only_where_that_is_confirmed(
+    old: str, new: str, project: Project, catalog: Catalog
+) -> None:
+    settings = project.root / "promptflow.yaml"
+    settings.write_text(f"package: {old}\n")
+    write(Project.at(project.root), generate(Project.at(project.root), catalog))
+    before = snapshot(project)
+    settings.write_text(f"package: {new}\n")
+    refused = generate(Project.at(project.root), catalog)
+    folder = f"proto/{old.replace('.', '/')}"
+    assert [(found.code, found.file, found.is_error) for found in refused.diagnostics] == [
+        ("removed-flow", f"{folder}/{name}/v1/{name}.proto", True) for name in ("first", "second")
+    ]
+    assert f"`removed: [{old}.first@1]` in promptflow.yaml" in refused.diagnostics[0].hint
+    settings.write_text(f"package: {new}\nremoved: [{old}.first@1, {old}.second@1]\n")
+    moved = Project.at(project.root)
+    confirmed = generate(moved, catalog)
+    assert confirmed.diagnostics == ()
+    write(moved, confirmed)
+    assert drift(moved, generate(moved, catalog)) == ()
+    left = [path.name for path in (project.root / folder).rglob("*.*") if path.is_file() and str(path) in before]
+    assert sorted(left) == ["first.lock.yaml", "second.lock.yaml"]
+    python = project.root / "clients" / "python" / old.replace(".", "/")
+    assert [*python.glob("first/v1/*")] == []
+
+
+def test_protos_of_others_with_the_same_layout_are_no_earlier_flows(project: Project, catalog: Catalog) -> None:
+    theirs = project.proto_dir / "partner" / "theirs" / "v1"
+    theirs.mkdir(parents=True)
+    for name in ("theirs.proto", "theirs.lock.yaml"):
+        (theirs / name).write_text("x")
+    alone = project.proto_dir / "partner" / "first" / "v1" / "first.proto"
+    alone.parent.mkdir(parents=True)
+    alone.write_text("x")
+    generated = generate(project, catalog)
+    assert generated.diagnostics == ()
+    write(project, generated)
+    assert alone.exists()
+    assert (theirs / "theirs.proto").exists()
 
 
 def test_a_flow_that_returns_has_its_numbers(project: Project, catalog: Catalog) -> None:

@@ -49,6 +49,8 @@ MISTAKES: list[tuple[dict[str, Any], str, tuple[str | int, ...]]] = [
     ({"name": "a", "min_length": "x"}, "is a number", ("min_length",)),
     ({"name": "a", "pattern": "("}, "no regular expression", ("pattern",)),
     ({"name": "a", "values": 5}, "is a list", ("values",)),
+    ({"name": "a", "values": []}, "lists nothing", ("values",)),
+    ({"name": "a", "type": "string[]", "items": {"values": []}}, "lists nothing", ("items", "values")),
 ]
 
 

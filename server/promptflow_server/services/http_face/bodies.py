@@ -29,6 +29,7 @@ _JSON = frozenset({b"", b"application/json", b"text/json"})
 _MAYBE_JSON = frozenset({b"application/x-www-form-urlencoded", b"text/plain"})
 """What `curl -d` and `fetch` say when they are told nothing; a grpc-gateway reads JSON from it too."""
 
+_AN_OBJECT = "must be a JSON object with the flow's inputs"
 _SEND_JSON = "send `application/json` (curl: `-H 'content-type: application/json' -d '{…}'`)"
 _SEND_INPUTS = f"{_SEND_JSON} or `multipart/form-data` (curl: `-F name=value`)"
 
@@ -62,11 +63,13 @@ class BodyReader:
         """
         data = await _json_data(content_type, _bounded(chunks, self._max_body_bytes), _SEND_JSON)
         requests = _requests_in(await _near_the_loop(lambda: _object_in(data), len(data)))
-        return [self._reader(request, len(data)) for request in requests]
+        return [self._reader(f"requests[{index}]", request, len(data)) for index, request in enumerate(requests)]
 
-    def _reader(self, request: Any, most_bytes: int) -> Reader:
+    def _reader(self, place: str, request: Any, most_bytes: int) -> Reader:
         async def read() -> Submission:
-            return await _near_the_loop(lambda: self._documents.read(_as_object(request)), most_bytes)
+            if not isinstance(request, dict):
+                raise bad_request([Violation(place, f"{_AN_OBJECT}, not {shown(request)}")])
+            return await _near_the_loop(lambda: self._documents.read(request), most_bytes)
 
         return read
 
@@ -94,7 +97,7 @@ def _object_in(data: bytes) -> Mapping[str, Any]:
 
 def _as_object(document: Any) -> Mapping[str, Any]:
     if not isinstance(document, dict):
-        raise FlowError(Reason.MALFORMED_REQUEST, "the body must be a JSON object with the flow's inputs")
+        raise FlowError(Reason.MALFORMED_REQUEST, f"the body {_AN_OBJECT}")
     return document  # pyright: ignore[reportUnknownVariableType]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from promptflow_codegen.check.fit import can_fit
+from promptflow_codegen.check.fit import can_fit, in_json
 from promptflow_core.type_syntax import parse_type
 
 FITS = (
@@ -61,6 +61,18 @@ def test_an_object_without_a_required_field_fits_no_object_that_asks_for_it() ->
         assert can_fit(given, parse_type("object", fields=fields)) is expected
 
 
-def test_enums_fit_where_they_share_a_value() -> None:
-    assert can_fit(parse_type("enum", values=["a", "b"]), parse_type("enum", values=["b", "c"]))
+def test_an_enum_fits_another_that_has_all_its_values() -> None:
+    assert can_fit(parse_type("enum", values=["a", "b"]), parse_type("enum", values=["b", "c", "a"]))
+    assert not can_fit(parse_type("enum", values=["a", "b"]), parse_type("enum", values=["b", "c"]))
     assert not can_fit(parse_type("enum", values=["a"]), parse_type("enum", values=["c"]))
+
+
+def test_a_json_holds_nothing_that_has_a_time_a_file_or_bytes_in_it() -> None:
+    json = parse_type("json")
+    for kind in ("timestamp", "duration", "bytes", "file"):
+        for spelled in (kind, f"{kind}[]", f"map<{kind}>"):
+            assert not can_fit(parse_type(spelled), json), spelled
+        inner = parse_type("object[]", fields=[{"name": "a"}, {"name": "b", "type": kind}])
+        found = in_json(inner)
+        assert found is not None and found.path == "[0].b"
+        assert not can_fit(inner, json)

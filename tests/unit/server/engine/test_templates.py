@@ -126,6 +126,8 @@ def test_empty_lists_are_lists_though_a_message_does_not_carry_them() -> None:
         ("{{ inputs.text.upper }}", "it yields a method; call it with `()`"),
         ("{{ {1: 2} }}", "the keys of a mapping are strings, not int"),
         ("{{ 2 ** 100 }}", "cannot be stored"),
+        ("{{ inputs.note | tojson }}", "input `note` was not given and has no default"),
+        ("{{ {'a': inputs.note} | tojson }}", "input `note` was not given and has no default"),
         ("{{ inputs.text.__class__ }}", "unsafe"),
         ("{{ inputs.text | truncate(2) }}", "expected length >= 3, got 2"),
         ("{{ inputs.values }}", "`inputs` has no `values`"),

@@ -139,7 +139,7 @@ def test_a_tree_that_cannot_be_written_leaves_the_packages_as_they_were(project:
     before = files(tmp_path)
     status, said = generate(project, "--lang", "python", "--out", str(out))
     assert (status, said.startswith("error: ")) == (1, True), said
-    assert files(tmp_path) == before
+    assert {path for path in files(tmp_path) if "/.promptflow/" not in path} == before
 
 
 # What a plugin may do wrong, as a shell does it.

@@ -21,6 +21,14 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     embedded.close()
 
 
+@pytest.fixture(scope="module")
+def own_redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server of one module alone: a bundle published into one is served by every server on it."""
+    embedded = EmbeddedRedis(tmp_path_factory.mktemp("redis"))
+    yield embedded.start()
+    embedded.close()
+
+
 @pytest.fixture
 def flushed_redis_url(redis_url: str) -> str:
     """The URL of the session's server, emptied of every key; functions stay loaded."""

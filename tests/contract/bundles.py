@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 from grpc_reflection.v1alpha import reflection_pb2
+from tests.contract import test_app
 from tests.contract.serving import failure_of
 from tests.contract.test_app import EXECUTORS, SERVING, Client, free_port
 
@@ -26,15 +27,7 @@ from promptflow_server.gateway.edge import Edge
 from promptflow_server.services.contracts import Contracts, Message
 from promptflow_workers.dispatch.link import Link
 
-GATES = """
-name: gates
-inputs:
-  - {name: gate, type: string, required: true}
-steps:
-  - {name: wait, executor: gate, config: {name: "{{ inputs.gate }}"}}
-outputs:
-  name: "{{ steps.wait.name }}"
-"""
+GATES = test_app.GATES + 'outputs:\n  name: "{{ steps.wait.name }}"\n'
 TWO_STEPS = GATES.replace(
     "outputs:", '  - {name: again, executor: transform, config: {value: "{{ steps.wait.name }}"}}\noutputs:'
 )

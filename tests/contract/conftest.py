@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,6 @@ from tests.unit.server.services.everything import compile_everything
 from promptflow_codegen.bundle import Bundle
 from promptflow_codegen.project import Project
 from promptflow_core.settings import Settings
-from promptflow_server.embedded_redis import EmbeddedRedis
 
 
 @pytest.fixture(scope="session")
@@ -37,13 +36,6 @@ async def server(everything: Bundle, engine: MemoryEngine, tmp_path: Path) -> As
 def flows(tmp_path: Path) -> Flows:
     (tmp_path / "project" / "flows").mkdir(parents=True)
     return Flows(Project.at(tmp_path / "project"))
-
-
-@pytest.fixture(scope="module")
-def own_redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    embedded = EmbeddedRedis(tmp_path_factory.mktemp("redis"))
-    yield embedded.start()
-    embedded.close()
 
 
 @pytest.fixture

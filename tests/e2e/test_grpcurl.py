@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from tests.conformance.http_runner import json_of
 from tests.conformance.matching import differences
@@ -16,6 +17,7 @@ from tests.e2e.system import System
 from tests.go_toolchain import go_toolchain
 
 from promptflow_codegen.bundle import load_bundle
+from promptflow_codegen.naming import kebab
 from promptflow_codegen.plan import FlowPlan
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
@@ -74,6 +76,16 @@ def test_every_flow_runs(grpcurl: Path, system: System, way: str, case: Case) ->
     execution = json.loads(answer)
     assert execution["status"] == "COMPLETED"
     assert differences(case.model_copy(update={"steps": None}), Outcome(result=snake_cased(execution["result"]))) == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_flow_is_started_with_the_example_of_its_openapi(grpcurl: Path, system: System, way: str) -> None:
+    paths = httpx.get(f"{system.http}/openapi.json").json()["paths"]
+    for plan in plans_of(system):
+        operation = paths[f"/api/v{plan.version}/{kebab(plan.name)}/execute"]["post"]
+        request = json.dumps(operation["requestBody"]["content"]["application/json"]["example"])
+        answer = said(grpcurl, system, way, f"{plan.package}.{plan.service}/Execute", data=request)
+        assert (plan.name, json.loads(answer)["status"]) == (plan.name, "QUEUED")
 
 
 def snake_cased(value: Any) -> Any:

@@ -11,24 +11,12 @@ import httpx
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator, OpenAPIV32SpecValidator
 from tests.e2e.system import ROOT, System
-from tests.ts_toolchain import find_chromium
+from tests.ts_toolchain import CHROMIUM_FLAGS, find_chromium
 
 from promptflow_codegen.bundle import load_bundle
 from promptflow_codegen.emit.openapi import OPENAPI
 
 NOBODYS = "00000000-0000-4000-8000-000000000000"
-CHROMIUM = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--virtual-time-budget=15000",
-    "--dump-dom",
-)
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
 
@@ -77,7 +65,8 @@ def test_the_page_and_all_its_parts_are_served_from_here(system: System) -> None
 def test_a_browser_shows_every_operation_without_another_host(system: System, tmp_path: Path) -> None:
     chromium, environment = find_chromium(tmp_path)
     hosts = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-    command = [str(chromium), *CHROMIUM, hosts, f"--user-data-dir={tmp_path / 'profile'}", f"{system.http}/docs"]
+    command = [str(chromium), "--headless", *CHROMIUM_FLAGS, hosts, f"--user-data-dir={tmp_path / 'profile'}"]
+    command += ["--virtual-time-budget=15000", "--dump-dom", f"{system.http}/docs"]
     shown = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
     document = httpx.get(f"{system.http}/openapi.json").json()
     operations = sum(len(item) for item in document["paths"].values())

@@ -16,6 +16,7 @@ from tests.conformance.testee import Testee
 from tests.conformance.testee import testee as running_testee
 from tests.e2e.system import ROOT, System, copy_project, running_system
 from tests.ts_toolchain import (
+    CHROMIUM_FLAGS,
     CLIENT,
     built_client,
     compile_ts,
@@ -151,7 +152,7 @@ def test_a_page_in_a_browser_runs_a_flow_through_the_gateway_and_survives_cuts(s
     chromium, env = find_chromium(tmp_path)
     screenshot = tmp_path / "page.png"
     done = subprocess.run(
-        [node(), test / "drive.js", chromium, system.edge, tmp_path, LETTER, screenshot],
+        [node(), test / "drive.js", chromium, system.edge, tmp_path, LETTER, screenshot, *CHROMIUM_FLAGS],
         env=env,
         capture_output=True,
         timeout=100,

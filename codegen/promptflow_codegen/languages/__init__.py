@@ -10,4 +10,5 @@ typescript  the npm package
 registry    the languages by name
 tools       where the programs are that they need
 readme      what the READMEs of all languages share
+sample      an example value in the notation of a language
 """

@@ -13,9 +13,10 @@ from promptflow_codegen.emit.python_types import identifier
 from promptflow_codegen.emit.stubs import emit_stubs
 from promptflow_codegen.languages.language import ClientPackage, ClientSource, LanguageError, MissingTool, Tools
 from promptflow_codegen.languages.readme import encoded, example_flow, example_inputs, flow_rows
+from promptflow_codegen.languages.sample import Notation
 from promptflow_codegen.naming import CLIENT_MODULES
 from promptflow_codegen.plan import FlowPlan
-from promptflow_core.types import EnumType, FieldType, Kind, ListType, MapType, ObjectType, ScalarType, ValueType
+from promptflow_core.types import EnumType, Kind, ListType, MapType, ObjectType, ScalarType, ValueType
 
 RUNTIME = "promptflow-grpc-client>=0.1,<0.2"
 """What generated packages stand on: the runtime, and the messages of `promptflow_api.v1`."""
@@ -100,7 +101,9 @@ def _readme(source: ClientSource) -> str:
     package = source.project.flows_package
     root, plan = client_root(package), example_flow(source.plans)
     inputs = example_inputs(plan)
-    arguments = ", ".join(f"{identifier(field.name, ('timeout', 'options'))}={_sample(field)}" for field in inputs)
+    arguments = ", ".join(
+        f"{identifier(field.name, ('timeout', 'options'))}={_NOTATION.sample(field)}" for field in inputs
+    )
     call = f"pf.{attribute_of(plan)}.run({arguments})"
     imports = sorted({_IMPORTS[kind] for field in inputs for kind in _kinds(field.type) if kind in _IMPORTS})
     extra = "".join(f"{line}\n" for line in imports)
@@ -160,34 +163,15 @@ def _kinds(value_type: ValueType) -> Sequence[Kind]:
             return []
 
 
-def _sample(field: FieldType) -> str:
-    """A value for an input, as Python source; what it must be like beyond its type is the reader's to see."""
-    bounds = field.constraints
-    match field.type:
-        case ScalarType(scalar=Kind.INTEGER | Kind.INT32 | Kind.NUMBER):
-            lowest = bounds.min if bounds.min is not None else min(1, bounds.max if bounds.max is not None else 1)
-            return f"{lowest:g}"
-        case ScalarType(scalar=kind):
-            if kind is Kind.STRING and bounds.values:
-                return json.dumps(bounds.values[0])
-            return _SAMPLES[kind]
-        case EnumType(values=values):
-            return json.dumps(values[0])
-        case ListType(element=element):
-            return f"[{_sample(FieldType(field.name, element))}]"
-        case MapType(value=value):
-            return f'{{"key": {_sample(FieldType(field.name, value))}}}'
-        case ObjectType(fields=fields):
-            entries = (f"{json.dumps(each.name)}: {_sample(each)}" for each in fields if each.required)
-            return f"{{{', '.join(entries)}}}"
-
-
-_SAMPLES: Mapping[Kind, str] = {
-    Kind.STRING: '"Hello"',
-    Kind.BOOLEAN: "True",
-    Kind.BYTES: 'b"Hello"',
-    Kind.FILE: '"page.jpg"',
-    Kind.TIMESTAMP: "datetime.now(UTC)",
-    Kind.DURATION: "timedelta(seconds=1)",
-    Kind.JSON: '{"key": 1}',
-}
+_NOTATION = Notation(
+    scalars={
+        Kind.STRING: '"Hello"',
+        Kind.BOOLEAN: "True",
+        Kind.BYTES: 'b"Hello"',
+        Kind.FILE: '"page.jpg"',
+        Kind.TIMESTAMP: "datetime.now(UTC)",
+        Kind.DURATION: "timedelta(seconds=1)",
+        Kind.JSON: '{"key": 1}',
+    },
+    key=json.dumps,
+)

@@ -15,9 +15,10 @@ from promptflow_codegen.emit.ts_stubs import RUNTIME, emit_ts_stubs, ts_stubs_re
 from promptflow_codegen.emit.ts_types import property_name
 from promptflow_codegen.languages.language import ClientPackage, ClientSource, LanguageError, MissingTool, Tools
 from promptflow_codegen.languages.readme import encoded, example_flow, example_inputs, flow_rows
+from promptflow_codegen.languages.sample import Notation
 from promptflow_codegen.languages.tools import NODE_PACKAGE, TS_PLUGIN_PACKAGE, find_node, find_ts_plugin
 from promptflow_codegen.plugins import run_plugin
-from promptflow_core.types import EnumType, FieldType, Kind, ListType, MapType, ObjectType, ScalarType
+from promptflow_core.types import Kind
 
 PROTOBUF_VERSION = "^2.13.0"
 RUNTIME_VERSION = "^0.1.0"
@@ -116,7 +117,7 @@ def _config() -> str:
 
 def _readme(source: ClientSource, name: str) -> str:
     plan = example_flow(source.plans)
-    inputs = ", ".join(f"{property_name(field.name)}: {_sample(field)}" for field in example_inputs(plan))
+    inputs = ", ".join(f"{property_name(field.name)}: {_NOTATION.sample(field)}" for field in example_inputs(plan))
     call = f"pf.{property_of(plan)}.run({f'{{ {inputs} }}' if inputs else ''})"
     return f"""\
 # {name}
@@ -140,34 +141,16 @@ pf.close();
 """
 
 
-def _sample(field: FieldType) -> str:
-    """A value for an input, as TypeScript source; what it must be like beyond its type is the reader's to see."""
-    bounds = field.constraints
-    match field.type:
-        case ScalarType(scalar=Kind.INTEGER | Kind.INT32 | Kind.NUMBER):
-            lowest = bounds.min if bounds.min is not None else min(1, bounds.max if bounds.max is not None else 1)
-            return f"{lowest:g}"
-        case ScalarType(scalar=kind):
-            if kind is Kind.STRING and bounds.values:
-                return json.dumps(bounds.values[0])
-            return _SAMPLES[kind]
-        case EnumType(values=values):
-            return json.dumps(values[0])
-        case ListType(element=element):
-            return f"[{_sample(FieldType(field.name, element))}]"
-        case MapType(value=value):
-            return f"{{ key: {_sample(FieldType(field.name, value))} }}"
-        case ObjectType(fields=fields):
-            entries = ", ".join(f"{property_name(each.name)}: {_sample(each)}" for each in fields if each.required)
-            return f"{{ {entries} }}" if entries else "{}"
-
-
-_SAMPLES: Mapping[Kind, str] = {
-    Kind.STRING: '"Hello"',
-    Kind.BOOLEAN: "true",
-    Kind.BYTES: "new Uint8Array([1, 2, 3])",
-    Kind.FILE: '"page.jpg"',
-    Kind.TIMESTAMP: "new Date()",
-    Kind.DURATION: "1000",
-    Kind.JSON: "{ key: 1 }",
-}
+_NOTATION = Notation(
+    scalars={
+        Kind.STRING: '"Hello"',
+        Kind.BOOLEAN: "true",
+        Kind.BYTES: "new Uint8Array([1, 2, 3])",
+        Kind.FILE: '"page.jpg"',
+        Kind.TIMESTAMP: "new Date()",
+        Kind.DURATION: "1000",
+        Kind.JSON: "{ key: 1 }",
+    },
+    key=property_name,
+    padding=" ",
+)

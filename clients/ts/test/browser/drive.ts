@@ -1,7 +1,8 @@
 /**
  * Opens the page in a real browser and cuts its connections in mid-stream; writes what the page found, as JSON.
  *
- * Arguments: the browser, the gateway's address, the folder of page.js, a page to read, the path of a screenshot.
+ * Arguments: the browser, the gateway's address, the folder of page.js, a page to read, the path of a screenshot,
+ * then the flags of the browser.
  */
 
 import { readFile } from "node:fs/promises";
@@ -11,21 +12,11 @@ import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { Relay } from "../e2e/cutting.js";
 
-const [executablePath = "", gateway = "", folder = "", letter = "", screenshot = ""] = process.argv.slice(2);
+const [executablePath = "", gateway = "", folder = "", letter = "", screenshot = "", ...flags] = process.argv.slice(2);
 const HTML = `<!doctype html><html lang="en"><meta charset="utf-8"><title>PromptFlow</title>
 <link rel="icon" href="data:,">
 <style>body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem; color: #1d2433 } li { margin: .15rem 0 }</style>
 <h1>PromptFlow in a browser</h1><ol id="events"></ol><script type="module" src="page.js"></script></html>`;
-const FLAGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
-
 const files: Readonly<Record<string, () => Promise<[string, string | Uint8Array]>>> = {
   "/": async () => ["text/html", HTML],
   "/page.js": async () => ["text/javascript", await readFile(join(folder, "page.js"))],
@@ -41,7 +32,7 @@ const site = createServer((request, response) => {
 });
 await new Promise<void>((resolve) => site.listen(0, "127.0.0.1", resolve));
 const relay = await Relay.to(gateway);
-const browser = await chromium.launch({ executablePath, args: FLAGS, timeout: 30_000 });
+const browser = await chromium.launch({ executablePath, args: flags, timeout: 30_000 });
 try {
   const page = await browser.newPage();
   const said: string[] = [];

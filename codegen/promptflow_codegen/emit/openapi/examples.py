@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,8 +13,15 @@ EXECUTION_ID = "0197a1f0-3c5e-7a8b-9c0d-1e2f3a4b5c6d"
 
 _REF = "#/components/schemas/"
 _MAX_DEPTH = 8
+_OTHER_TEXTS = ("a", "A", "Ab", "A1", "1", "12345", "AB-123", "en-US", "a@b.example", "2026-01-31", EXECUTION_ID)
+"""What patterns often ask for."""
+
 _BY_FORMAT: Mapping[str, Any] = {"date-time": "2026-01-31T12:00:00Z", "int64": 42, "binary": "(a file)"}
 _BY_NAME: Mapping[str, Any] = {"text": "I love this!", "execution_id": EXECUTION_ID, "sequence": 1, "label": "positive"}
+
+
+class NoExampleError(Exception):
+    """A value that fits is not to be guessed: a text has to match a pattern."""
 
 
 def example_of(
@@ -21,6 +30,9 @@ def example_of(
     """A value that fits; of objects the required fields, all of them where `is_whole`.
 
     `name`, the field's, makes it look at home.
+
+    Raises:
+        NoExampleError: none was found.
     """
     schema = _resolved(schema, components)
     told = [schema[key] for key in ("default", "const", "example") if key in schema]
@@ -79,10 +91,29 @@ def _text(schema: Schema, name: str) -> str:
     if schema.get("format") == "int64":
         return "42"
     if schema.get("contentEncoding") == "base64":
-        return "aGVsbG8="
-    text = str(_BY_NAME.get(name, _BY_FORMAT.get(schema.get("format", ""), name or "text")))
-    least, most = schema.get("minLength", 0), schema.get("maxLength", len(text) + schema.get("minLength", 0))
-    return (text * (least // len(text) + 1) if len(text) < least else text)[:most]
+        return _base64(schema)
+    usual = str(_BY_NAME.get(name, _BY_FORMAT.get(schema.get("format", ""), name or "text")))
+    least = schema.get("minLength", 0)
+    for text in (usual, *_OTHER_TEXTS):
+        fitted = (text * (least // len(text) + 1) if len(text) < least else text)[: schema.get("maxLength")]
+        if _matches(fitted, schema.get("pattern")):
+            return fitted
+    raise NoExampleError(name)
+
+
+def _base64(schema: Schema) -> str:
+    """The least that is asked for, or `hello` where that fits."""
+    least = schema.get("minLength", 0) * 3 // 4
+    size = max(least, 1) if least > 5 or schema.get("maxLength", 8) < 8 else 5
+    return base64.b64encode((b"hello" * (size // 5 + 1))[:size]).decode()
+
+
+def _matches(text: str, pattern: str | None) -> bool:
+    try:
+        return pattern is None or re.search(pattern, text) is not None
+    except re.error:
+        # RE2 knows a little that Python does not.
+        return False
 
 
 def _number(schema: Schema, name: str) -> Any:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 
 from promptflow_codegen.emit.openapi.annotations import Route
-from promptflow_codegen.emit.openapi.examples import EXECUTION_ID, example_of
+from promptflow_codegen.emit.openapi.examples import EXECUTION_ID, NoExampleError, example_of
 from promptflow_codegen.emit.openapi.failures import failure_responses
 from promptflow_codegen.emit.openapi.schemas import FILE, Schema, Schemas
 from promptflow_codegen.emit.openapi.streams import stream_content
@@ -87,8 +88,9 @@ class OperationWriter:
 
     def _body(self, method: MethodDescriptor) -> Schema:
         schema = self.schemas.given(method.input_type)
-        example = example_of(schema, self.schemas.components)
-        content: Schema = {JSON: {"schema": schema, "example": example}}
+        content: Schema = {JSON: {"schema": schema}}
+        with suppress(NoExampleError):
+            content[JSON]["example"] = example_of(schema, self.schemas.components)
         if method.name in _FORMS:
             content[FORM] = {"schema": self._form(method.input_type)}
         return {"required": True, "content": content}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
 from promptflow_core import keys
 from promptflow_core.errors import FlowError
-from promptflow_server.embedded_redis import EmbeddedRedis
 from promptflow_server.store.bundles import SLACK_S, BundleStore
 from promptflow_workers.dispatch.link import Link
 
@@ -25,14 +24,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-@pytest.fixture(scope="module")
-def own_redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server of these tests alone: what is published into one is served by every server on it."""
-    embedded = EmbeddedRedis(tmp_path_factory.mktemp("redis"))
-    yield embedded.start()
-    embedded.close()
 
 
 @pytest.fixture
